@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"pyro.local/guest/internal/boot"
+	"pyro.local/guest/internal/identity"
+	"pyro.local/guest/internal/listen"
+	"pyro.local/guest/internal/process"
+	"pyro.local/guest/internal/server"
+)
+
+// machine is what the server may do here.
+type machine struct {
+	identity.Keeper
+	reaper *process.Reaper
+	root   *boot.Root
+}
+
+// serve is the life of PID 1. It does not return: a failure is a panic, which the console shows and the kernel answers
+// by ending the machine.
+func serve() {
+	// Whoever signals PID 1 by mistake does not end the machine. To ignore the signals would do, but commands inherit that.
+	// SIGQUIT keeps its meaning: the stacks on the console, and the end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	check(boot.Start())
+	m := &machine{reaper: process.NewReaper()}
+	groups, err := process.NewGroups(boot.GroupsRoot)
+	check(err)
+	listener, err := listen.Agent()
+	check(err)
+	check(server.New(version, m, process.NewRunner(m.reaper, groups)).Serve(listener))
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Identify implements server.Machine.
+func (m *machine) Identify(who *identity.Identity) (time.Time, error) { return m.Apply(who) }
+
+// Mount implements server.Machine.
+func (m *machine) Mount(base, scratch string) error {
+	root, err := boot.MountRoot(base, scratch)
+	if err != nil {
+		return err
+	}
+	m.root = root
+	return m.Rooted()
+}
+
+// PowerOff implements server.Machine.
+func (m *machine) PowerOff() { check(boot.PowerOff(m.root, m.reaper.Empty)) }

@@ -1,0 +1,3 @@
+module pyro.local/guest
+
+go 1.27

@@ -1,0 +1,176 @@
+package mux
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json/v2"
+	"os"
+	"strconv"
+	"testing"
+)
+
+type golden struct {
+	Mux []struct {
+		Name    string
+		Session string
+		Stream  uint32
+		Kind    byte
+		Payload string
+		Bytes   string
+	} `json:"mux"`
+	Refused []struct{ Name, Bytes string } `json:"mux_refused"`
+}
+
+// specification reads a file that both ends of the protocol are tested against.
+func specification(t testing.TB, name string, v any) {
+	t.Helper()
+	data, err := os.ReadFile("../../../protocol/generation-1/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
+	var file golden
+	specification(t, "golden.json", &file)
+	for _, want := range file.Mux {
+		t.Run(want.Name, func(t *testing.T) {
+			session, err := strconv.ParseUint(want.Session, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			written := appendFrame(nil, session, want.Stream, kind(want.Kind), unhex(t, want.Payload))
+			if hex.EncodeToString(written) != want.Bytes {
+				t.Errorf("written %x", written)
+			}
+			f, err := newFrameReader(bytes.NewReader(unhex(t, want.Bytes))).next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.session() != session || f.stream() != want.Stream || byte(f.kind()) != want.Kind ||
+				hex.EncodeToString(f.payload()) != want.Payload {
+				t.Errorf("read %x", []byte(f))
+			}
+		})
+	}
+}
+
+func TestRefusedFramesAreSkippedAndTheNextIsFound(t *testing.T) {
+	var file golden
+	specification(t, "golden.json", &file)
+	if len(file.Refused) == 0 {
+		t.Fatal("the file names none")
+	}
+	next := appendFrame(nil, 1, 1, kindOpen, nil)
+	for _, refused := range file.Refused {
+		t.Run(refused.Name, func(t *testing.T) {
+			stream := append(unhex(t, refused.Bytes), next...)
+			f, err := newFrameReader(bytes.NewReader(stream)).next()
+			if err != nil || !bytes.Equal(f, next) {
+				t.Errorf("got %x, %v", []byte(f), err)
+			}
+		})
+	}
+}
+
+func TestFramesThatNoHostSendsAreRefused(t *testing.T) {
+	nonce := make([]byte, NonceSize)
+	for name, bad := range map[string][]byte{
+		"session zero":       appendFrame(nil, 0, 1, kindOpen, nil),
+		"hello on a stream":  appendFrame(nil, 1, 1, kindHello, nonce),
+		"hello without all":  appendFrame(nil, 1, 0, kindHello, nonce[1:]),
+		"open on stream 0":   appendFrame(nil, 1, 0, kindOpen, nil),
+		"open with payload":  appendFrame(nil, 1, 1, kindOpen, nonce),
+		"data without any":   appendFrame(nil, 1, 1, kindData, nil),
+		"window of 3 bytes":  appendFrame(nil, 1, 1, kindWindow, nonce[:3]),
+		"kind zero":          appendFrame(nil, 1, 1, 0, nil),
+		"kind after reset":   appendFrame(nil, 1, 1, kindReset+1, nil),
+		"data over the size": appendFrame(nil, 1, 1, kindData, make([]byte, MaxPayload+1)),
+	} {
+		if f, err := newFrameReader(bytes.NewReader(bad)).next(); err == nil {
+			t.Errorf("%s: got %x", name, []byte(f))
+		}
+	}
+}
+
+func TestZerosCompleteAnyCutFrame(t *testing.T) {
+	whole := appendFrame(nil, 1, 1, kindData, bytes.Repeat([]byte{0xff}, MaxPayload))
+	hello := appendFrame(nil, 2, 0, kindHello, make([]byte, NonceSize))
+	for cut := range whole {
+		if cut > 64 && cut < len(whole)-64 && cut%997 != 0 {
+			continue
+		}
+		stream := bytes.NewReader(append(append(whole[:cut:cut], make([]byte, HeaderSize+MaxPayload)...), hello...))
+		if f, err := newFrameReader(stream).next(); err != nil || !bytes.Equal(f, hello) {
+			t.Fatalf("cut at %d: got %x, %v", cut, []byte(f), err)
+		}
+	}
+}
+
+func TestLimitsAreThoseOfTheSchema(t *testing.T) {
+	var schema struct {
+		Limits   map[string]int  `json:"limits"`
+		MuxKinds map[string]kind `json:"mux_kinds"`
+	}
+	specification(t, "schema.json", &schema)
+	for name, value := range map[string]int{
+		"mux_payload_bytes": MaxPayload, "mux_header_bytes": HeaderSize, "stream_credit_bytes": Credit,
+		"streams_open": MaxStreams,
+	} {
+		if schema.Limits[name] != value {
+			t.Errorf("%s is %d, the schema says %d", name, value, schema.Limits[name])
+		}
+	}
+	for name, value := range map[string]kind{
+		"HELLO": kindHello, "WELCOME": kindWelcome, "OPEN": kindOpen, "DATA": kindData,
+		"WINDOW": kindWindow, "FIN": kindFin, "RESET": kindReset,
+	} {
+		if schema.MuxKinds[name] != value {
+			t.Errorf("%s is %d, the schema says %d", name, value, schema.MuxKinds[name])
+		}
+	}
+}
+
+// FuzzFrameReader feeds bytes of a hostile host. Whatever comes out must be a frame that reads the same when written
+// again, and a HELLO after the zeros must come out too.
+func FuzzFrameReader(f *testing.F) {
+	var file golden
+	specification(f, "golden.json", &file)
+	for _, frame := range file.Mux {
+		f.Add(unhex(f, frame.Bytes))
+	}
+	for _, frame := range file.Refused {
+		f.Add(unhex(f, frame.Bytes))
+	}
+	f.Add([]byte(magic + magic))
+	hello := appendFrame(nil, 7, 0, kindHello, make([]byte, NonceSize))
+	f.Fuzz(func(t *testing.T, garbage []byte) {
+		stream := append(append(garbage[:len(garbage):len(garbage)], make([]byte, HeaderSize+MaxPayload)...), hello...)
+		reader := newFrameReader(bytes.NewReader(stream))
+		for {
+			got, err := reader.next()
+			if err != nil {
+				t.Fatal("the HELLO was lost")
+			}
+			again := appendFrame(nil, got.session(), got.stream(), got.kind(), got.payload())
+			if !bytes.Equal(again, got) {
+				t.Fatalf("%x reads as %x", []byte(got), again)
+			}
+			if bytes.Equal(got, hello) {
+				return
+			}
+		}
+	})
+}

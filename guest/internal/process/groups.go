@@ -1,0 +1,132 @@
+package process
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Groups makes a cgroup for every command, below one directory of a cgroup2 file system.
+//
+// Without a directory there are no cgroups, as in a program that is not alone on its machine: then a group is the session
+// that the command leads, and ending it misses what has left the session.
+type Groups struct {
+	root string
+
+	mu   sync.Mutex
+	left []string // directories of commands that are over but left processes behind
+}
+
+// NewGroups uses the directory root, creating it; "" stands for no cgroups.
+func NewGroups(root string) (*Groups, error) {
+	if root != "" {
+		if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	return &Groups{root: root}, nil
+}
+
+// group is where one command and all its descendants live.
+type group struct {
+	owner  *Groups
+	path   string // "" without cgroups
+	leader int    // pid of the command, once started
+}
+
+// create makes an empty group.
+func (g *Groups) create() (*group, error) {
+	if g.root == "" {
+		return &group{owner: g}, nil
+	}
+	g.sweep()
+	var name [8]byte
+	rand.Read(name[:]) // never fails
+	path := filepath.Join(g.root, hex.EncodeToString(name[:]))
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return nil, err
+	}
+	return &group{owner: g, path: path}, nil
+}
+
+// sweep removes the groups that have become empty since. The kernel refuses to remove the others.
+func (g *Groups) sweep() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	kept := g.left[:0]
+	for _, path := range g.left {
+		if errors.Is(syscall.Rmdir(path), syscall.EBUSY) {
+			kept = append(kept, path)
+		}
+	}
+	g.left = kept
+}
+
+// open returns a descriptor of the group for clone3, -1 without cgroups.
+func (g *group) open() (int, error) {
+	if g.path == "" {
+		return -1, nil
+	}
+	fd, err := syscall.Open(g.path, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: g.path, Err: err}
+	}
+	return fd, nil
+}
+
+// kill sends SIGKILL to all that is in the group, whatever session it has moved to.
+func (g *group) kill() error {
+	if g.path == "" {
+		return syscall.Kill(-g.leader, syscall.SIGKILL)
+	}
+	return os.WriteFile(filepath.Join(g.path, "cgroup.kill"), []byte("1"), 0)
+}
+
+// awaitEmpty waits until nothing in the group lives, at most so long. The kernel announces a change of cgroup.events.
+func (g *group) awaitEmpty(limit time.Duration) error {
+	if g.path == "" {
+		return nil
+	}
+	events := filepath.Join(g.path, "cgroup.events")
+	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("inotify_init1", err)
+	}
+	watch := os.NewFile(uintptr(fd), "inotify")
+	defer watch.Close()
+	if _, err := syscall.InotifyAddWatch(fd, events, syscall.IN_MODIFY); err != nil {
+		return os.NewSyscallError("inotify_add_watch", err)
+	}
+	if err := watch.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	buffer := make([]byte, 4096)
+	for {
+		state, err := os.ReadFile(events)
+		if err != nil || strings.Contains(string(state), "populated 0") {
+			return err
+		}
+		if _, err := watch.Read(buffer); err != nil {
+			return err
+		}
+	}
+}
+
+// release removes the group, now if it is empty, else when it has become so.
+func (g *group) release() {
+	if g.path == "" {
+		return
+	}
+	if errors.Is(syscall.Rmdir(g.path), syscall.EBUSY) {
+		g.owner.mu.Lock()
+		defer g.owner.mu.Unlock()
+		g.owner.left = append(g.owner.left, g.path)
+	}
+}

@@ -1,0 +1,82 @@
+package process
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// Reaper owns the end of every child of this program. As PID 1 it inherits the orphans of the whole machine, so it waits
+// for any child; nothing else here may wait for one (os/exec would: it is not used).
+type Reaper struct {
+	mu     sync.Mutex // held from fork to registration, and while statuses are collected
+	exits  map[int]chan<- syscall.WaitStatus
+	signal chan os.Signal
+	empty  chan struct{} // closed and replaced whenever the last child is gone
+}
+
+// NewReaper starts to collect. There can be one in a program.
+func NewReaper() *Reaper {
+	r := &Reaper{
+		exits:  map[int]chan<- syscall.WaitStatus{},
+		signal: make(chan os.Signal, 1),
+		empty:  make(chan struct{}),
+	}
+	signal.Notify(r.signal, syscall.SIGCHLD)
+	go r.run()
+	return r
+}
+
+func (r *Reaper) run() {
+	for range r.signal {
+		r.collect()
+	}
+}
+
+// collect takes every status that is there. One signal may stand for many children.
+func (r *Reaper) collect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.ECHILD:
+			close(r.empty)
+			r.empty = make(chan struct{})
+			return
+		case pid <= 0:
+			return
+		}
+		if exited, ok := r.exits[pid]; ok {
+			delete(r.exits, pid)
+			exited <- status
+		}
+	}
+}
+
+// start runs a program and returns its pid and where its status will arrive. The lock keeps a child that ends at once
+// from being collected before its pid is known.
+func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pid, err := syscall.ForkExec(path, argv, attributes)
+	if err != nil {
+		return 0, nil, err
+	}
+	exited := make(chan syscall.WaitStatus, 1)
+	r.exits[pid] = exited
+	return pid, exited, nil
+}
+
+// Empty returns a channel that is closed when no child is left. It looks at once, so it is closed soon if there is none.
+func (r *Reaper) Empty() <-chan struct{} {
+	r.mu.Lock()
+	empty := r.empty
+	r.mu.Unlock()
+	go r.collect()
+	return empty
+}
