@@ -1,0 +1,163 @@
+"""The JSON objects every face returns. Keys are public: they are added to, never renamed (docs/public-contract.md)."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class Cleanup(TypedDict):
+    """What became of the VM of a one-shot command."""
+
+    deleted: bool
+    reason: str
+    vm_id: str
+
+
+class RunPayload(TypedDict):
+    """Answer of `run_in_vm` and `exec_vm`.
+
+    `stdout` and `stderr` hold up to 1 MiB each, decoded as UTF-8 with replacement. `exit_code` is the command's own
+    status, 124 after a timeout, 126 not executable, 127 not found, 128+N for signal N. `duration_ms` is the command's
+    own time; `timings_ms` maps each step of the machine's life to milliseconds.
+    """
+
+    vm_id: str
+    environment: str
+    environment_version: str
+    command: str
+    execution_mode: str
+    isolation: str
+    exit_code: int
+    timed_out: bool
+    duration_ms: int
+    stdout: str
+    stderr: str
+    stdout_truncated: bool
+    stderr_truncated: bool
+    timings_ms: dict[str, float]
+    cleanup: Cleanup
+
+
+class LastCommand(TypedDict):
+    """`state`: `running`, `ended`, or `interrupted` where its end was never seen; then `exit_code` is null."""
+
+    command: str
+    state: str
+    exit_code: int | None
+    started_at: str
+    ended_at: str | None
+
+
+class VmPayload(TypedDict):
+    """A VM as `create_vm`, `start_vm`, `stop_vm` and `status_vm` show it. Times are ISO 8601 in UTC."""
+
+    vm_id: str
+    state: str
+    environment: str
+    environment_version: str
+    execution_mode: str
+    isolation: str
+    vcpu_count: int
+    mem_mib: int
+    ttl_seconds: int
+    created_at: str
+    expires_at: str
+    ended_at: str | None
+    end_reason: str | None
+    network_enabled: bool
+    allow_host_compat: bool
+    timings_ms: dict[str, float]
+    command_count: int
+    last_command: LastCommand | None
+    metadata: dict[str, str]
+
+
+class DeletePayload(TypedDict):
+    vm_id: str
+    deleted: bool
+    reason: str
+
+
+class NetworkPayload(TypedDict):
+    """What a VM can reach. With policy `off` there is no route anywhere, not even to the host."""
+
+    vm_id: str
+    network_enabled: bool
+    network_policy: str
+    addresses: list[str]
+    published_ports: list[dict[str, object]]
+
+
+class ReapPayload(TypedDict):
+    count: int
+    vm_ids: list[str]
+
+
+class EnvironmentPayload(TypedDict):
+    """One environment of the catalog and its state in the local cache."""
+
+    name: str
+    version: str
+    description: str
+    distribution: str
+    distribution_version: str
+    installed: bool
+    source: str
+    source_digest: str | None
+    install_dir: str | None
+    catalog_version: str
+    compatibility: dict[str, str]
+    size_bytes: NotRequired[int]
+    disk_bytes: NotRequired[int]
+    kernel_version: NotRequired[str]
+    installed_at: NotRequired[str]
+
+
+class EnvironmentListPayload(TypedDict):
+    catalog_version: str
+    count: int
+    environments: list[EnvironmentPayload]
+
+
+class PrunePayload(TypedDict):
+    count: int
+    deleted_environments: list[str]
+    freed_bytes: int
+
+
+class DaemonPayload(TypedDict):
+    """The daemon of this state directory; all but `running` and the paths are absent when there is none."""
+
+    running: bool
+    state_dir: str
+    socket: str
+    log: str
+    leaving: NotRequired[bool]
+    pid: NotRequired[int]
+    version: NotRequired[str]
+    uptime_seconds: NotRequired[float]
+    machines: NotRequired[int]
+    operations: NotRequired[int]
+
+
+class KvmPayload(TypedDict):
+    """`usable`: a guest has really booted with it; the device's existence proves nothing."""
+
+    exists: bool
+    readable: bool
+    writable: bool
+    usable: bool
+
+
+class DoctorPayload(TypedDict):
+    """What `pyro doctor` found. Each of `issues` is one line that ends with its remedy."""
+
+    platform: str
+    runtime_ok: bool
+    runtime: dict[str, object]
+    kvm: KvmPayload
+    networking: dict[str, bool]
+    environment_cache: str
+    capabilities: dict[str, bool]
+    issues: list[str]
+    boot: NotRequired[dict[str, object]]
