@@ -1,0 +1,26 @@
+"""Where a VMM finds the files of a machine, and where its guest finds the disks. Pure.
+
+Inside the jail every file has a fixed name, so nothing that a caller names gets into a VMM's own language.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+
+from pyro_mcp.model.machine import Bind, MachineSpec
+
+MACHINE_DIRECTORY = "/vm"
+"""The VMM's working directory: `kernel`, `initramfs`, and `disk0`, `disk1`, … in the order of the spec."""
+
+
+def binds(spec: MachineSpec) -> Iterator[Bind]:
+    yield Bind(spec.kernel, f"{MACHINE_DIRECTORY}/kernel")
+    yield Bind(spec.initramfs, f"{MACHINE_DIRECTORY}/initramfs")
+    for number, disk in enumerate(spec.disks):
+        yield Bind(disk.path, f"{MACHINE_DIRECTORY}/disk{number}", disk.read_only)
+
+
+def devices(spec: MachineSpec) -> dict[str, str]:
+    """Where the guest finds each disk: it numbers them in the order in which they are attached."""
+    return {disk.name: f"/dev/vd{letter}" for disk, letter in zip(spec.disks, string.ascii_lowercase, strict=False)}

@@ -1,0 +1,1 @@
+"""Firecracker: microVMs on KVM, the strongest isolation pyro has, on hosts where KVM really runs guests."""

@@ -1,0 +1,1 @@
+"""QEMU's `microvm` machine under software emulation: slower than hardware, but it runs anywhere."""

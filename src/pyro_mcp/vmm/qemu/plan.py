@@ -1,0 +1,91 @@
+"""A MachineSpec as a QEMU command line. Pure.
+
+QEMU parses its options at commas and equal signs. Nothing that a caller names gets into them: inside the jail every
+file has a fixed name, so there is nothing to escape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pyro_mcp.model.machine import Bind, Disk, MachineSpec
+from pyro_mcp.vmm import drives
+from pyro_mcp.vmm.driver import VmmPlan
+
+BINARY = Path("/usr/bin/qemu-system-x86_64")
+CONSOLE = "console"
+CONSOLE_BYTES = 65536
+"""Size of the console ring; QEMU wants a power of two."""
+
+AGENT_PORT = "pyro.agent"
+
+_FIRMWARE = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
+_TRANSLATION_CACHE_MIB = 64
+_MIB = 1 << 20
+# The largest disk image there may be; without it a QEMU taken over by its guest could fill the host's disk.
+_MAX_FILE_BYTES = 64 << 30
+# QEMU's own code, translation cache, stacks and heaps (each thread reserves 128 MiB that it hardly uses); measured:
+# 700 MiB with two vCPUs.
+_OVERHEAD_MIB = 4096
+
+
+def plan_qemu(spec: MachineSpec, descriptors: Mapping[str, int]) -> VmmPlan:
+    """The process for `spec`; `descriptors` has the listening sockets `agent` and `qmp`."""
+    return VmmPlan(
+        argv=tuple(_argv(spec, descriptors)),
+        binds=tuple(_binds(spec)),
+        max_file_bytes=_MAX_FILE_BYTES,
+        address_space_bytes=(spec.mem_mib + _OVERHEAD_MIB) * _MIB,
+    )
+
+
+def kernel_command_line(spec: MachineSpec) -> str:
+    """What the guest's kernel is told.
+
+    `panic=-1 reboot=t`: panics and reboots end in a triple fault at once, the one reset that QEMU notices on this
+    machine. `pci=off`: there is none. `mitigations=off`: what they guard against is the speculation of a processor that
+    this one is not. `tsc_early_khz`: with a rate of its own the kernel calibrates nothing, which on a busy host it
+    cannot.
+    """
+    return f"console=ttyS0 quiet panic=-1 reboot=t pci=off mitigations=off tsc=reliable tsc_early_khz={spec.tsc_khz}"
+
+
+def _argv(spec: MachineSpec, descriptors: Mapping[str, int]) -> Iterator[str]:
+    yield str(BINARY)
+    yield from ("-M", "microvm,pcie=off,rtc=on,usb=off,graphics=off")
+    threads = "multi" if spec.vcpu_count > 1 else "single"
+    yield from ("-accel", f"tcg,thread={threads},tb-size={_TRANSLATION_CACHE_MIB}")
+    yield from ("-cpu", "max", "-smp", str(spec.vcpu_count), "-m", f"{spec.mem_mib}M")
+    yield from ("-nodefaults", "-no-user-config", "-display", "none")
+    yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+    # A guest that ended stays, paused, until it is stopped: its console can still be read.
+    yield from ("-action", "reboot=shutdown,shutdown=pause")
+    yield from ("-kernel", "kernel", "-initrd", "initramfs", "-append", kernel_command_line(spec))
+    # A ring: a file would grow as the guest likes, a pipe would end with its reader.
+    yield from ("-chardev", f"ringbuf,id={CONSOLE},size={CONSOLE_BYTES}", "-device", f"isa-serial,chardev={CONSOLE}")
+    yield from ("-chardev", _listener("qmp", descriptors), "-mon", "chardev=qmp,mode=control")
+    yield from ("-device", "virtio-serial-device", "-chardev", _listener("agent", descriptors))
+    yield from ("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}")
+    for number, disk in enumerate(spec.disks):
+        yield from ("-drive", _drive(number, disk), "-device", f"virtio-blk-device,drive=disk{number}")
+
+
+def _listener(name: str, descriptors: Mapping[str, int]) -> str:
+    return f"socket,id={name},fd={descriptors[name]},server=on,wait=off"
+
+
+def _drive(number: int, disk: Disk) -> str:
+    common = f"if=none,id=disk{number},file=disk{number},format=raw"
+    if disk.read_only:
+        return f"{common},readonly=on"
+    # What a guest discards is given back to the host; a full host disk is an I/O error in the guest, not a silent
+    # pause; flushes are skipped because a scratch disk does not outlive a crash of the host.
+    return f"{common},cache=unsafe,discard=unmap,detect-zeroes=unmap,werror=report,rerror=report"
+
+
+def _binds(spec: MachineSpec) -> Iterator[Bind]:
+    yield Bind(BINARY, str(BINARY))
+    for directory in _FIRMWARE:
+        yield Bind(directory, str(directory))
+    yield from drives.binds(spec)
