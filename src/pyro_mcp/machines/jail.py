@@ -1,0 +1,219 @@
+"""The room a VMM runs in: nothing of the host but the files it was given, no privilege, no network.
+
+Both VMMs get the same jail, made by bubblewrap. Started as root, the VMM still becomes an unprivileged user of the
+host, in a user namespace in which it owns nothing but itself. It is spawned so that it does not notice when we end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pyro_mcp.errors import HostError, PyroError, VmmError
+from pyro_mcp.host import process
+from pyro_mcp.machines.log import Log
+from pyro_mcp.model.machine import Bind, ProcessIdentity
+from pyro_mcp.model.printable import printable
+from pyro_mcp.vmm.driver import VmmPlan
+
+_START_SECONDS = 20.0
+_SHOWN_CHARACTERS = 2000
+_INFO_BYTES = 4096
+_NOT_STARTED = (TimeoutError, ValueError, KeyError, ProcessLookupError)
+_OPEN_FILES = 256
+_OOM_SCORE = 500
+"""Out of memory, the kernel ends a machine before what people run beside it."""
+
+_TOOLS = {"bwrap": "bubblewrap", "prlimit": "util-linux", "choom": "util-linux"}
+# What a dynamically linked program of Debian or Ubuntu needs to start.
+_LIBRARIES = ("/usr/lib", "/usr/lib64")
+_LINKS = (("usr/lib", "/lib"), ("usr/lib64", "/lib64"))
+_LOADER_CACHE = "/etc/ld.so.cache"
+_SETPRIV = "/usr/bin/setpriv"
+_UNSHARE = "/usr/bin/unshare"
+# How bubblewrap and unshare say that this host lets nobody make a user namespace, or gives no rights in it.
+_USERNS_REFUSED = (
+    "No permissions to create new namespace",
+    "No permissions to creating new namespace",
+    "Creating new namespace failed",
+    "setting up uid map",
+    "Failed RTM_NEWADDR",
+    "unshare failed",
+)
+_USERNS_HINT = (
+    "allow it: `sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000`, and on Ubuntu 24.04 "
+    "or later `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for bwrap"
+)
+
+
+class Jail:
+    """Starts one VMM in a jail (`vmm.driver.Launcher`); its output goes to a log in the machine's directory."""
+
+    def __init__(self, directory: Path, *, uid: int | None, on_process: Callable[[ProcessIdentity], None]) -> None:
+        """`uid`: whom the VMM becomes where we are root, else None. `on_process` hears of it as soon as it exists."""
+        self._directory = directory
+        self._log = Log(directory / "vmm.log")
+        self._nodes: list[Path] = []
+        self._uid = uid
+        self._on_process = on_process
+
+    async def __call__(self, plan: VmmPlan, inherited: Sequence[socket.socket]) -> ProcessIdentity:
+        _require_tools()
+        log = self._log.make()
+        for bind in plan.binds:
+            if not bind.read_only:
+                self._give(bind.source)
+        devices = [self._device(device) for device in plan.devices]
+        # Pairs of sockets, not pipes: the loop can wait for them.
+        told, info = socket.socketpair()
+        gate, blocked = socket.socketpair()
+        with told, gate:
+            with info, blocked:
+                argv = jail_argv(plan, devices, uid=self._uid, info=info.fileno(), block=blocked.fileno())
+                descriptors = (info.fileno(), blocked.fileno(), *(listener.fileno() for listener in inherited))
+                child = process.spawn_detached(argv, output=log, inherit=descriptors)
+                self._log.follow()
+            try:
+                identity = await _identity(told)
+                self._on_process(identity)
+            except BaseException as error:
+                # All of it is still in one process group, the VMM waits at the gate.
+                child.kill_group()
+                if isinstance(error, _NOT_STARTED):
+                    raise self.explain(VmmError("the jail did not start", code="jail-failed")) from error
+                raise
+        return identity
+
+    def reopen_log(self) -> None:
+        """Find the log of a process that an earlier Jail started in this directory."""
+        self._log.reopen()
+        self._log.follow()
+
+    def explain(self, failure: VmmError) -> PyroError:
+        """`failure` with what the VMM, or the jail around it, has printed; HostError if the host is at fault."""
+        log = self.process_log().strip()
+        if any(refusal in log for refusal in _USERNS_REFUSED):
+            return HostError("this host does not allow user namespaces", code="userns-disabled", hint=_USERNS_HINT)
+        if "Cannot allocate memory" in log:
+            return HostError(
+                "this host does not have the memory for this machine",
+                code="no-memory",
+                hint="ask for less with --mem-mib",
+            )
+        said = f"; it printed: {printable(log, _SHOWN_CHARACTERS)}" if log else ""
+        return VmmError(failure.message + said, code=failure.code, hint=failure.hint, details=failure.details)
+
+    def process_log(self) -> str:
+        return self._log.text()
+
+    async def printed(self, text: str) -> None:
+        await self._log.printed(text)
+
+    def close(self) -> None:
+        """Remove what was made for the process, which goes on. Idempotent; its log can still be read here."""
+        self._log.close()
+        for node in self._nodes:
+            node.unlink(missing_ok=True)
+
+    def _give(self, path: Path) -> None:
+        """Make a file the VMM's own, where it runs as somebody else."""
+        if self._uid is not None:
+            os.chown(path, self._uid, self._uid)
+
+    def _device(self, device: Path) -> Bind:
+        """A device as the VMM may open it. Where we are root that is a node of its own, whatever the host's allows."""
+        if self._uid is None:
+            return Bind(device, str(device), read_only=False)
+        node = self._directory / device.name
+        node.unlink(missing_ok=True)
+        self._nodes.append(node)
+        try:
+            os.mknod(node, stat.S_IFCHR | 0o600, device.stat().st_rdev)
+            self._give(node)
+        except OSError as error:
+            raise HostError(f"{device} cannot be given to a VMM: {error.strerror}", code="vmm-unavailable") from error
+        return Bind(node, str(device), read_only=False)
+
+
+def _require_tools() -> None:
+    for tool, package in _TOOLS.items():
+        if shutil.which(tool) is None:
+            raise HostError(f"{tool} is not installed", code=f"{tool}-missing", hint=f"sudo apt-get install {package}")
+
+
+async def _identity(told: socket.socket) -> ProcessIdentity:
+    """The jail's first process, from bubblewrap's JSON. Raises one of _NOT_STARTED if it ends without having told."""
+    told.setblocking(False)
+    text = b""
+    async with asyncio.timeout(_START_SECONDS):
+        while b"}" not in text and len(text) < _INFO_BYTES:
+            part = await asyncio.get_running_loop().sock_recv(told, _INFO_BYTES)
+            if not part:
+                break
+            text += part
+    return process.identify(int(json.loads(text)["child-pid"]))
+
+
+def jail_argv(plan: VmmPlan, devices: Sequence[Bind], *, uid: int | None, info: int, block: int) -> tuple[str, ...]:
+    """The command that runs `plan` in a jail. Pure.
+
+    `devices` are the nodes to be seen for `plan.devices`. `uid` is the unprivileged user it becomes when started as
+    root, None when started by an ordinary user, whose identity it keeps. bubblewrap writes the host's pid of the VMM to
+    the descriptor `info`, and runs the VMM once `block` can be read or was closed at its other end.
+    """
+    # As root no user namespace yet: `_drop` makes it once it is no longer root.
+    user = () if uid is not None else ("--unshare-user",)
+    return (
+        *("choom", "-n", str(_OOM_SCORE), "--"),
+        *("prlimit", "--core=0:0", f"--nofile={_OPEN_FILES}:{_OPEN_FILES}"),
+        *(f"--fsize={plan.max_file_bytes}", f"--as={plan.address_space_bytes}"),
+        "bwrap",
+        *user,
+        *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
+        *("--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"),
+        *(_kept_capabilities() if uid is not None else ()),
+        *_root(plan.binds, devices, drop_tools=uid is not None),
+        *("--chdir", "/vm", "--info-fd", str(info), "--block-fd", str(block), "--"),
+        *(_drop(uid) if uid is not None else ()),
+        *plan.argv,
+    )
+
+
+def _root(binds: Sequence[Bind], devices: Sequence[Bind], *, drop_tools: bool) -> Iterator[str]:
+    """A root directory with `binds` and little else, all of it read-only but the files bound otherwise."""
+    tools = tuple(Bind(Path(tool), tool) for tool in (_SETPRIV, _UNSHARE)) if drop_tools else ()
+    libraries = tuple(Bind(Path(directory), directory) for directory in _LIBRARIES)
+    shown = (*libraries, *tools, *binds)
+    # Named one by one: directories that bubblewrap has to invent on its own can be entered by root alone.
+    for directory in sorted({str(parent) for bind in shown for parent in Path(bind.target).parents} - {"/"}):
+        yield from ("--dir", directory)
+    for bind in shown:
+        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    for target, link in _LINKS:
+        yield from ("--symlink", target, link)
+    yield from ("--ro-bind-try", _LOADER_CACHE, _LOADER_CACHE)
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    for device in devices:
+        yield from ("--dev-bind", str(device.source), device.target)
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def _kept_capabilities() -> Iterator[str]:
+    """What `_drop` needs to drop everything."""
+    for name in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+        yield from ("--cap-add", name)
+
+
+def _drop(uid: int) -> tuple[str, ...]:
+    """From root to `uid` on the host, then to a user namespace of its own, then to no capability even there."""
+    return (
+        *(_SETPRIV, f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
+        *(_UNSHARE, "--user", "--map-root-user"),
+        *(_SETPRIV, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
+    )

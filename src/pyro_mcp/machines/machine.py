@@ -1,0 +1,108 @@
+"""A started machine: commands into it, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from pyro_mcp.agent.messages import Exited, Output
+from pyro_mcp.errors import GuestError, VmmError
+from pyro_mcp.machines.ending import END_SECONDS, ended, means_end
+from pyro_mcp.machines.steps import (
+    ADOPTION,
+    COLD_START,
+    RUNNING_PARTS,
+    Assembly,
+    MachinePlan,
+    remove_directory,
+    run_steps,
+    undo_steps,
+)
+
+_POWEROFF_SECONDS = 10.0
+_DEATH_SECONDS = 2.0
+
+WORKSPACE = "/workspace"
+
+
+class Machine:
+    """Owns every resource of one running VM. `stop` keeps its disk, `destroy` leaves nothing."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+        self._death: GuestError | None = None
+        self._ending = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def start(cls, plan: MachinePlan) -> Machine:
+        """Boot cold. Leaves nothing behind when it fails. Raises VmmError, GuestError, HostError."""
+        assembly = Assembly(plan)
+        await run_steps(assembly, COLD_START)
+        return cls(assembly)
+
+    @classmethod
+    async def adopt(cls, plan: MachinePlan) -> Machine:
+        """Take over `plan.running`, which an earlier daemon started; what that one had under way in it is ended.
+
+        A machine that cannot be taken over is ended. Raises VmmError, GuestError.
+        """
+        assembly = Assembly(plan)
+        await run_steps(assembly, ADOPTION)
+        return cls(assembly)
+
+    @property
+    def timings_ms(self) -> Mapping[str, float]:
+        """Milliseconds that each step of the start took."""
+        return dict(self._assembly.timings_ms)
+
+    async def wait_end(self) -> str:
+        """Wait until the machine has ended by itself; says how (`Vmm.wait`)."""
+        return await asyncio.shield(self._ending)
+
+    async def run(
+        self, argv: tuple[str, ...], *, timeout_seconds: int, environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Output | Exited]:
+        """Run one command, yielding its output as it comes and its end last.
+
+        Leaving the iteration early kills the command's whole process tree. Raises GuestError when the machine dies or
+        its agent stops making sense.
+        """
+        execution = self._assembly.connected_agent.exec(
+            argv, env=environment or {}, cwd=WORKSPACE, timeout_ms=timeout_seconds * 1000
+        )
+        try:
+            async with execution as events:
+                async for event in events:
+                    if isinstance(event, Output | Exited):
+                        yield event
+        except GuestError as error:
+            if means_end(error):
+                await asyncio.wait({self._ending}, timeout=END_SECONDS)
+            raise self._death or error from error
+
+    async def stop(self) -> None:
+        """Shut the guest down cleanly if it lets itself, then end the VMM. The disk stays."""
+        with contextlib.suppress(GuestError, VmmError, TimeoutError):
+            async with asyncio.timeout(_POWEROFF_SECONDS):
+                await self._assembly.connected_agent.poweroff()
+                await self.wait_end()
+        await self._take_down()
+
+    async def destroy(self) -> None:
+        """End the VMM and delete everything. Idempotent."""
+        await self._take_down()
+        await remove_directory(self._assembly.plan.directory)
+
+    async def _watch(self) -> str:
+        """The machine's end, by whatever cause, ends every conversation with its agent, and is what those then say."""
+        vmm = self._assembly.running_vmm
+        how = await vmm.wait()
+        self._death = await ended(vmm, how, "the command")
+        await self._assembly.connected_agent.close()
+        return how
+
+    async def _take_down(self) -> None:
+        await asyncio.shield(undo_steps(self._assembly, RUNNING_PARTS))
+        self._ending.cancel()
+        await asyncio.gather(self._ending, return_exceptions=True)

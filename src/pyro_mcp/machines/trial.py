@@ -1,0 +1,49 @@
+"""Does a VMM run guests here? Found out by booting one: a device node, and even a VMM that starts, prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from pyro_mcp.agent.client import GuestAgent
+from pyro_mcp.errors import VmmError
+from pyro_mcp.machines.ending import guard
+from pyro_mcp.machines.jail import Jail
+from pyro_mcp.machines.steps import connector, remove_directory
+from pyro_mcp.model.machine import MachineSpec
+from pyro_mcp.vmm.driver import Driver, Vmm
+
+TRIAL_SECONDS = 10.0
+
+
+async def try_boot(driver: Driver, spec: MachineSpec, directory: Path, *, uid: int | None) -> None:
+    """Boot `spec`, which needs no disks, until its agent answers, within ten seconds; nothing of it is left.
+
+    `directory` is made for it; `uid` as for a MachinePlan. Raises VmmError, GuestError, HostError if no guest answers.
+    """
+    end = time.monotonic() + TRIAL_SECONDS
+    await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
+    jail = Jail(directory, uid=uid, on_process=lambda _: None)
+    try:
+        vmm = await _boot(driver, spec, directory, jail)
+        agent = GuestAgent(connector(vmm.endpoint, deadline_seconds=TRIAL_SECONDS))
+        try:
+            await guard(
+                vmm, agent.hello(), deadline_seconds=round(end - time.monotonic(), 1), waiting_for="the guest's agent"
+            )
+        finally:
+            await agent.close()
+            await vmm.stop()
+    finally:
+        jail.close()
+        await remove_directory(directory)
+
+
+async def _boot(driver: Driver, spec: MachineSpec, directory: Path, jail: Jail) -> Vmm:
+    try:
+        async with asyncio.timeout(TRIAL_SECONDS):
+            return await driver.boot(spec, directory, jail)
+    except TimeoutError as error:
+        text = f"{driver.info.name} started nothing within {TRIAL_SECONDS:g} s"
+        raise jail.explain(VmmError(text, code="vmm-silent")) from error
