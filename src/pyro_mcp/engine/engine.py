@@ -1,0 +1,55 @@
+"""The engine: everything a daemon needs to serve one state directory, put together once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pyro_mcp.config import Settings
+from pyro_mcp.engine.environments import Environments
+from pyro_mcp.engine.launchpad import Launchpad
+from pyro_mcp.engine.lifecycle import Lifecycle
+from pyro_mcp.engine.vmms import Vmms
+from pyro_mcp.engine.vms import Vms
+from pyro_mcp.environments.store import Store
+from pyro_mcp.model.record import EndReason, MachineState
+from pyro_mcp.state.commands import CommandTable
+from pyro_mcp.state.database import Database
+from pyro_mcp.state.machines import MachineTable
+
+
+class Engine:
+    def __init__(self, settings: Settings, *, on_change: Callable[[], None]) -> None:
+        """Open the state. `on_change` is called whenever the set of VMs or a deadline changed. Raises HostError."""
+        self.settings = settings
+        self._database = Database(settings.state_dir / "state.sqlite3")
+        self._table = MachineTable(self._database)
+        store = Store(settings.environment_cache_dir)
+        self._launchpad = Launchpad(settings, self._table, store)
+        self.environments = Environments(store)
+        self._commands = CommandTable(self._database)
+        self._lifecycle = Lifecycle(self._table, self._launchpad, on_change=on_change)
+        vmms = Vmms(settings, store)
+        self.vms = Vms(self._table, self._commands, self.environments, self._lifecycle, vmms, on_change=on_change)
+
+    async def recover(self) -> None:
+        """Take over the machines that an earlier daemon left running; nothing else of it stays.
+
+        Its one-shot machines go: nobody waits for them any more. So does a machine whose start it did not finish.
+        """
+        self._commands.interrupt_running(now=time.time())
+        records = self._table.live()
+        running = [record for record in records if record.state is MachineState.RUNNING and not record.ephemeral]
+        await self._launchpad.end_strays(spare={record.vm_id for record in running})
+        for record in records:
+            if record.ephemeral or record.state is MachineState.DELETING:
+                await self._lifecycle.delete(record.vm_id, EndReason.DAEMON_LOST)
+            elif record in running:
+                await self._lifecycle.adopt(record)
+            elif record.state is MachineState.STARTING:
+                await self._lifecycle.give_up(record, EndReason.DAEMON_LOST)
+
+    async def close(self) -> None:
+        """End every machine and close the state."""
+        await self._lifecycle.shut_down()
+        self._database.close()

@@ -1,0 +1,123 @@
+"""Which VMM runs a machine on this host: the strongest that was seen to run a guest here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+
+from pyro_mcp.config import BUNDLE_PLATFORM, Settings
+from pyro_mcp.engine.launchpad import JAIL_UID_BASE
+from pyro_mcp.environments.store import Store
+from pyro_mcp.errors import GuestError, HostError, IntegrityError, VmmError
+from pyro_mcp.host import bundle, probe
+from pyro_mcp.machines.trial import try_boot
+from pyro_mcp.model.environment import InstalledEnvironment
+from pyro_mcp.model.machine import Isolation, MachineSpec
+from pyro_mcp.vmm import registry
+from pyro_mcp.vmm.driver import Driver
+
+_FIRECRACKER = "bin/firecracker"
+_TRIAL_MIB = 256
+# Behind those of the machines.
+_TRIAL_UID = JAIL_UID_BASE + 0x1_0000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a VMM cannot be used here, and what would help."""
+
+    reason: str
+    hint: str
+
+
+class Vmms:
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._trying = asyncio.Lock()
+
+    async def choose(
+        self, setting: str, required: Isolation | None, environment: InstalledEnvironment | None
+    ) -> Driver:
+        """The driver for the setting PYRO_VMM and the `required` isolation.
+
+        Without an `environment` nothing is booted: then the answer is only preliminary, and its errors come early.
+        Raises UsageError, HostError `vmm-unavailable` or `isolation-unavailable`.
+        """
+        obstacle: Obstacle | None = None
+        for driver in registry.candidates(setting, required, self._settings.firecracker_binary):
+            obstacle = await self._obstacle(driver, environment)
+            if obstacle is None:
+                return driver
+            _log.info("%s is not used: %s", driver.info.name, obstacle.reason)
+        assert obstacle is not None, "there is always a candidate"
+        code = "vmm-unavailable" if required is None or setting == driver.info.name else "isolation-unavailable"
+        raise HostError(f"{driver.info.name} cannot run guests here: {obstacle.reason}", code=code, hint=obstacle.hint)
+
+    async def _obstacle(self, driver: Driver, environment: InstalledEnvironment | None) -> Obstacle | None:
+        if driver.info.isolation is not Isolation.KVM:
+            return None
+        try:
+            vmm = await asyncio.to_thread(bundle.verify, self._settings.bundle_dir / BUNDLE_PLATFORM, _FIRECRACKER)
+        except IntegrityError as error:
+            return Obstacle(error.message, error.hint)
+        if (obstacle := kvm_obstacle(probe.kvm_access())) is not None or environment is None:
+            return obstacle
+        return await self._trial(driver, environment, vmm)
+
+    async def _trial(self, driver: Driver, environment: InstalledEnvironment, vmm: str) -> Obstacle | None:
+        """What a guest says to it: booted once per boot of the host, kernel and VMM."""
+        cache = probe.kvm_cache(self._settings.state_dir)
+        async with self._trying:
+            known = probe.known_trial(cache)
+            if known is None or (known.kernel, known.vmm) != (environment.kernel_digest, vmm):
+                try:
+                    reason = await self._try(driver, environment)
+                except HostError as error:
+                    return Obstacle(error.message, error.hint)  # no word about KVM: to be tried again
+                known = probe.KvmTrial(environment.kernel_digest, vmm, reason)
+                probe.remember_trial(cache, known)
+        if not known.reason:
+            return None
+        return Obstacle(f"KVM is there but ran no guest ({known.reason})", "`pyro doctor --boot` tries it again")
+
+    async def _try(self, driver: Driver, environment: InstalledEnvironment) -> str:
+        """Why no guest runs; empty if one did. Raises HostError."""
+        spec = await asyncio.to_thread(self._spec, driver, environment)
+        directory = self._settings.state_dir / "machines" / f"trial-{secrets.token_hex(6)}"
+        try:
+            await try_boot(driver, spec, directory, uid=_TRIAL_UID if os.geteuid() == 0 else None)
+        except (VmmError, GuestError) as error:
+            _log.warning("KVM runs no guest here: %s", error.message)
+            return error.message
+        return ""
+
+    def _spec(self, driver: Driver, environment: InstalledEnvironment) -> MachineSpec:
+        guest = self._settings.guest_binary
+        return MachineSpec(
+            vcpu_count=1,
+            mem_mib=_TRIAL_MIB,
+            kernel=self._store.with_kernel(environment, driver.info.kernel_format).kernel,
+            initramfs=self._store.initramfs(environment, guest),
+            disks=(),
+            tsc_khz=probe.tsc_khz(guest, cache=self._settings.state_dir / "tsc.json"),
+        )
+
+
+def kvm_obstacle(kvm: probe.KvmAccess) -> Obstacle | None:
+    """What can be told without booting anything."""
+    if not kvm.exists:
+        return Obstacle(
+            "there is no /dev/kvm",
+            "switch virtualisation on in the firmware or, in a cloud, nested virtualisation; PYRO_VMM=auto emulates",
+        )
+    if not (kvm.readable and kvm.writable):
+        return Obstacle(
+            "this user may not open /dev/kvm", "sudo usermod -aG kvm $USER, then log in again; PYRO_VMM=auto emulates"
+        )
+    return None
