@@ -1,0 +1,155 @@
+"""The daemon's HTTP face: one route for operations, and what a client must agree on before it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+
+from pyro_mcp._version import __version__
+from pyro_mcp.daemon.answers import FramedAnswer, FrameSink
+from pyro_mcp.daemon.routes import Call, prepare
+from pyro_mcp.engine.engine import Engine
+from pyro_mcp.errors import DaemonError, UsageError
+from pyro_mcp.model.frames import MAX_REQUEST_BYTES
+from pyro_mcp.model.payloads import DaemonPayload
+
+
+class App:
+    """Serves one engine.
+
+    `on_change` is called when an operation begins or ends, `on_stop` when a client asks for the daemon's end.
+    """
+
+    def __init__(self, engine: Engine, *, on_change: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        self._engine = engine
+        self._on_change = on_change
+        self._on_stop = on_stop
+        self._started = time.monotonic()
+        self._active: dict[str, asyncio.Task[object]] = {}
+        self._leaving = False
+        self.asgi = Starlette(routes=[Route("/v1/{name}", self._endpoint, methods=["POST"])])
+
+    @property
+    def operations(self) -> int:
+        """How many operations are under way."""
+        return len(self._active)
+
+    async def leave(self) -> None:
+        """Begin nothing more, break off what is under way, and wait until that is undone."""
+        self._leaving = True
+        for task in self._active.values():
+            task.cancel()
+        if self._active:
+            await asyncio.wait(self._active.values())
+
+    async def _endpoint(self, request: Request) -> FramedAnswer:
+        body = await _bounded_body(request)
+        name = request.path_params["name"]
+        agreed = request.headers.get("pyro-version"), request.headers.get("pyro-settings")
+        request_id = request.headers.get("pyro-request") or secrets.token_hex(8)
+
+        async def work(sink: FrameSink) -> Mapping[str, object]:
+            if name == "daemon_stop":
+                self._stop()
+                return self._status()
+            if name == "daemon_status":
+                return self._status()
+            if name == "cancel":
+                return await self._cancel(body)
+            self._refuse_strangers(*agreed)
+            return await self._operate(name, body, sink, request_id)
+
+        return FramedAnswer(work)
+
+    async def _operate(self, name: str, body: bytes, sink: FrameSink, request_id: str) -> Mapping[str, object]:
+        arguments, context = _parse(body)
+        call = Call(
+            engine=self._engine,
+            sink=sink,
+            vmm=str(context.get("vmm") or "auto"),
+            require_isolation=context.get("require_isolation"),
+        )
+        operation: Awaitable[Mapping[str, object]] = prepare(name, call, arguments)
+        task = asyncio.current_task()
+        assert task is not None
+        self._active[request_id] = task
+        self._on_change()
+        try:
+            return await operation
+        finally:
+            del self._active[request_id]
+            self._on_change()
+
+    async def _cancel(self, body: bytes) -> Mapping[str, object]:
+        """Break off another request and return when all of it is undone."""
+        arguments, _context = _parse(body)
+        task = self._active.get(str(arguments.get("request_id")))
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        return {"cancelled": task is not None}
+
+    def _stop(self) -> None:
+        self._leaving = True
+        self._on_stop()
+
+    def _refuse_strangers(self, version: str | None, fingerprint: str | None) -> None:
+        if self._leaving:
+            raise DaemonError("the daemon is leaving", code="daemon-leaving", details={"stopping": True})
+        if (version, fingerprint) == (__version__, self._engine.settings.fingerprint):
+            return
+        busy = self._engine.vms.running_count or self.operations
+        if not busy:
+            self._stop()
+        what = "another version" if version != __version__ else "another environment cache, bundle or boot timeout"
+        raise DaemonError(
+            f"the daemon of {self._engine.settings.state_dir} runs with {what} and is busy",
+            code="daemon-mismatch",
+            hint="`pyro daemon stop` ends it and what runs in it; or use another PYRO_STATE_DIR",
+            details={"stopping": not busy, "daemon_version": __version__, "pid": os.getpid()},
+        )
+
+    def _status(self) -> DaemonPayload:
+        settings = self._engine.settings
+        return {
+            "running": True,
+            "leaving": self._leaving,
+            "pid": os.getpid(),
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "machines": self._engine.vms.running_count,
+            "operations": self.operations,
+            "state_dir": str(settings.state_dir),
+            "socket": str(settings.daemon_socket),
+            "log": str(settings.daemon_log),
+        }
+
+
+async def _bounded_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            return b""  # not JSON: refused as such
+    return bytes(body)
+
+
+def _parse(body: bytes) -> tuple[dict[str, object], dict[str, object]]:
+    try:
+        document = json.loads(body)
+        arguments, context = document["arguments"], document["context"]
+        if isinstance(arguments, dict) and isinstance(context, dict):
+            return arguments, context
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UsageError(
+        f"the request is not a JSON object with arguments and context of at most {MAX_REQUEST_BYTES} bytes"
+    )
