@@ -1,0 +1,66 @@
+"""Everything the command line writes goes through here: payloads and answers to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from pyro_mcp.errors import HostError, PyroError
+from pyro_mcp.model.printable import printable
+
+
+class Terminated(BaseException):
+    """A signal ends us: SIGTERM, SIGHUP, or SIGPIPE as a reader that left.
+
+    Not an Exception: only those who undo things look at it on its way out.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_status = 128 + number
+
+
+def json_object(payload: Mapping[str, object]) -> None:
+    """A payload on stdout. ASCII only: nothing in it can act on a terminal."""
+    human(json.dumps(payload, indent=2, ensure_ascii=True))
+
+
+def human(text: str) -> None:
+    """A line (or prepared lines) of an answer, on stdout."""
+    _write(sys.stdout, f"{text}\n".encode(errors="replace"))
+
+
+def note(text: str) -> None:
+    """A line about what is going on, on stderr."""
+    _write(sys.stderr, f"{printable(text)}\n".encode())
+
+
+def error(failure: PyroError) -> None:
+    """One `[error]` line and, where there is one, a hint."""
+    lines = f"[error] {printable(failure.message, limit=2000)}\n"
+    if failure.hint:
+        lines += f"hint: {printable(failure.hint, limit=2000)}\n"
+    _write(sys.stderr, lines.encode())
+
+
+def guest_bytes(stream: str, data: bytes) -> None:
+    """What a command in a guest wrote, as it wrote it, to our stream of the same name."""
+    _write(sys.stdout if stream == "stdout" else sys.stderr, data)
+
+
+def _write(stream: TextIO | None, data: bytes) -> None:
+    if stream is None:
+        return  # we were started with it closed: nobody wants to know
+    try:
+        stream.buffer.write(data)
+        stream.buffer.flush()
+    except OSError as error:
+        # Python flushes once more on exit, and would complain: give it nothing to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise Terminated(signal.SIGPIPE) from None
+        raise HostError(f"our output cannot be written: {error.strerror}", code="output-failed") from error
