@@ -1,0 +1,85 @@
+"""JSON Schemas from signatures: what a method of the SDK takes and returns is declared there and nowhere else."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NotRequired, Union
+
+Schema = dict[str, Any]
+
+_PLAIN: Mapping[object, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    object: {},
+}
+
+
+def input_schema(method: Callable[..., object], texts: Mapping[str, Schema]) -> Schema:
+    """The arguments of a method as an object; `texts` adds to each what its type does not say.
+
+    Callbacks are left out: nothing that can be called travels as JSON.
+    """
+    hints = typing.get_type_hints(method)
+    properties: Schema = {}
+    required = []
+    for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
+        if _is_callback(hints[name]):
+            continue
+        properties[name] = {**schema_of(_without_none(hints[name])), **texts[name]}
+        if parameter.default is inspect.Parameter.empty:
+            required.append(name)
+        elif parameter.default is not None:
+            properties[name]["default"] = parameter.default
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def output_schema(method: Callable[..., object]) -> Schema:
+    return schema_of(typing.get_type_hints(method)["return"])
+
+
+def schema_of(hint: Any) -> Schema:
+    """The schema of a type that public signatures use. Raises TypeError for one that has none."""
+    if hint in _PLAIN:
+        return dict(_PLAIN[hint])
+    if hint is types.NoneType:
+        return {"type": "null"}
+    if typing.is_typeddict(hint):
+        return _object_of(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, Union):
+        return {"anyOf": [schema_of(member) for member in arguments]}
+    if origin in (list, Sequence):
+        return {"type": "array", "items": schema_of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": schema_of(arguments[1])}
+    raise TypeError(f"no JSON Schema for {hint!r}")
+
+
+def _object_of(typed_dict: type) -> Schema:
+    # `__required_keys__` does not see NotRequired where annotations are strings.
+    hints = typing.get_type_hints(typed_dict, include_extras=True)
+    optional = {name for name, hint in hints.items() if typing.get_origin(hint) is NotRequired}
+    plain = {name: typing.get_args(hint)[0] if name in optional else hint for name, hint in hints.items()}
+    return {
+        "type": "object",
+        "properties": {name: schema_of(hint) for name, hint in plain.items()},
+        "required": [name for name in hints if name not in optional],
+    }
+
+
+def _is_callback(hint: Any) -> bool:
+    return any(typing.get_origin(member) is Callable for member in typing.get_args(hint))
+
+
+def _without_none(hint: Any) -> Any:
+    """An argument that may be None may be left out; clients understand that better than a type of two kinds."""
+    members = typing.get_args(hint)
+    if types.NoneType not in members:
+        return hint
+    (member,) = (member for member in members if member is not types.NoneType)
+    return member

@@ -1,0 +1,87 @@
+"""Schemas come from signatures: what is in them, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NotRequired, TypedDict
+
+import jsonschema
+import pytest
+
+from pyro_mcp.mcp_server.schema import input_schema, output_schema, schema_of
+from pyro_mcp.mcp_server.tools import PARAMETERS, TOOLS, Tool
+
+
+class Inner(TypedDict):
+    names: list[str]
+    facts: dict[str, float]
+
+
+class Answer(TypedDict):
+    inner: Inner
+    end: str | None
+    size: NotRequired[int]
+
+
+class Face:
+    def method(
+        self, name: str, *, words: str | Sequence[str], count: int = 1, kind: str | None = None,
+        on_event: Callable[[object], None] | None = None,
+    ) -> Answer:  # fmt: skip
+        raise NotImplementedError
+
+
+def test_arguments_come_from_the_signature_and_callbacks_do_not() -> None:
+    texts = {name: {"description": name} for name in ("name", "words", "count", "kind")}
+
+    assert input_schema(Face.method, texts) == {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "name"},
+            "words": {
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                "description": "words",
+            },
+            "count": {"type": "integer", "description": "count", "default": 1},
+            "kind": {"type": "string", "description": "kind"},
+        },
+        "required": ["name", "words"],
+        "additionalProperties": False,
+    }
+
+
+def test_results_come_from_typed_dicts_with_what_may_be_absent() -> None:
+    assert output_schema(Face.method) == {
+        "type": "object",
+        "properties": {
+            "inner": {
+                "type": "object",
+                "properties": {
+                    "names": {"type": "array", "items": {"type": "string"}},
+                    "facts": {"type": "object", "additionalProperties": {"type": "number"}},
+                },
+                "required": ["names", "facts"],
+            },
+            "end": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "size": {"type": "integer"},
+        },
+        "required": ["inner", "end"],
+    }
+
+
+def test_a_type_without_a_schema_is_refused() -> None:
+    with pytest.raises(TypeError):
+        schema_of(set[str])
+
+
+@pytest.mark.parametrize("tool", TOOLS.values(), ids=lambda tool: tool.name)
+def test_every_tools_schemas_are_valid_and_its_defaults_fit(tool: Tool) -> None:
+    jsonschema.Draft202012Validator.check_schema(tool.input_schema)
+    jsonschema.Draft202012Validator.check_schema(tool.output_schema)
+    for definition in tool.input_schema["properties"].values():
+        if "default" in definition:
+            jsonschema.validate(definition["default"], definition)
+
+
+def test_every_parameter_text_belongs_to_a_tool() -> None:
+    assert {name for tool in TOOLS.values() for name in tool.input_schema["properties"]} == PARAMETERS.keys()
