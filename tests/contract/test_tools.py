@@ -1,0 +1,35 @@
+"""The tools and profiles of the MCP server, compared in all places that state them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyro_mcp import contract
+from pyro_mcp.mcp_server.profiles import DEFAULT_PROFILE, PROFILES
+from pyro_mcp.mcp_server.tools import TOOLS
+
+DOCUMENT = Path(__file__).parents[2] / "docs/public-contract.md"
+
+
+def test_the_tools_are_the_contracts() -> None:
+    assert {name: tool.method.__name__ for name, tool in TOOLS.items()} == contract.TOOLS
+
+
+@pytest.mark.parametrize("name", contract.TOOLS)
+def test_a_tool_takes_what_its_method_takes_but_callbacks(name: str) -> None:
+    parameters = set(contract.METHODS[contract.TOOLS[name]]) - {"on_event", "on_output"}
+
+    assert TOOLS[name].input_schema["properties"].keys() == parameters
+
+
+def test_the_profiles_are_the_contracts() -> None:
+    assert PROFILES == contract.PROFILES
+    assert DEFAULT_PROFILE == "workspace-core"
+
+
+def test_the_document_names_all_of_it() -> None:
+    text = DOCUMENT.read_text()
+
+    assert [name for name in (*contract.TOOLS, *contract.PROFILES) if f"`{name}`" not in text] == []
