@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Measures what the documents promise about speed, each figure beside its floor, measured in the same run.
+
+usage: bench.py [--runs N] [--long] [--json FILE]
+
+Prints one table and one JSON object. `--long` adds 50 cold boots in a row while all processors are kept busy, and the
+census of processes, mounts, namespaces, sockets and files before and after 50 runs. Machines are noisy: compare rows of
+one run, not runs of different days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.harness.installation import Installation, installation
+
+PYRO = [str(Path(sys.executable).with_name("pyro"))]
+PYTHON = [sys.executable]
+LONG_RUNS = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: medians in milliseconds over `runs`; `floor_ms` is the same work without pyro."""
+
+    what: str
+    median_ms: float
+    min_ms: float
+    max_ms: float
+    runs: int
+    floor: str = ""
+    floor_ms: float | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=15, help="counted runs of each row")
+    parser.add_argument("--long", action="store_true", help="also 50 boots under load and the census")
+    parser.add_argument("--json", type=Path, help="write the JSON object there instead of to stdout")
+    options = parser.parse_args()
+
+    rows = [*command_line(options.runs), mcp_start(options.runs)]
+    facts: dict[str, object] = {}
+    with installation() as pyro:
+        pyro.json("env", "pull", "--json", "debian:12")
+        rows += cold_runs(pyro, options.runs)
+        if options.long:
+            row, failed = boots_under_load(pyro)
+            rows.append(row)
+            facts["boots_under_load_failed"] = failed
+            facts["leaks_after_50_runs"] = census_of_runs(pyro)
+    show(rows, facts)
+    document = json.dumps({"rows": [asdict(row) for row in rows], "facts": facts}, indent=1)
+    if options.json:
+        options.json.write_text(document + "\n")
+    else:
+        print(document)
+
+
+def command_line(runs: int) -> Iterator[Row]:
+    """What everyone waits for before anything happens."""
+    floor = measure("", runs, lambda: spawn([*PYTHON, "-c", "pass"])).median_ms
+    for what, command in (
+        ("pyro --version", [*PYRO, "--version"]),
+        ("from pyro_mcp import Pyro", [*PYTHON, "-c", "from pyro_mcp import Pyro"]),
+        ("pyro --help", [*PYRO, "--help"]),
+        ("pyro run --help", [*PYRO, "run", "--help"]),
+    ):
+        yield measure(what, runs, lambda command=command: spawn(command), floor="python -c pass", floor_ms=floor)
+
+
+def mcp_start(runs: int) -> Row:
+    """From the server's start to the answer to tools/list; its floor is loading the official SDK."""
+    floor = measure("", runs, lambda: spawn([*PYTHON, "-c", "import mcp"])).median_ms
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    messages: list[dict[str, object]] = [
+        {"id": 1, "method": "initialize", "params": client},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/list"},
+    ]
+    asked = "".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages).encode()
+
+    def start() -> None:
+        with subprocess.Popen([*PYRO, "mcp", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.write(asked)
+            server.stdin.flush()
+            server.stdout.readline()
+            assert b'"tools"' in server.stdout.readline()
+            server.kill()
+
+    return measure("pyro mcp serve to tools/list", runs, start, floor="import mcp", floor_ms=floor)
+
+
+def cold_runs(pyro: Installation, runs: int) -> Iterator[Row]:
+    """A whole run; its floor is the guest's own boot: from the VMM's start to the agent's first answer."""
+    boots: list[float] = []
+
+    def in_process() -> None:
+        timings = sdk.run_in_vm(environment="debian:12", command=["true"])["timings_ms"]
+        boots.append(timings["vmm"] + timings["agent"])
+
+    sdk = pyro.sdk()
+    live = measure("Pyro().run_in_vm(true), cold, live process", runs, in_process)
+    floor = {"floor": "VMM start to agent's answer", "floor_ms": statistics.median(boots)}
+    yield Row(**{**asdict(live), **floor})
+    command = [*PYRO, "run", "debian:12", "--", "true"]
+    yield measure(
+        "pyro run debian:12 -- true, cold, whole process", runs, lambda: spawn(command, pyro.environment), **floor
+    )
+
+
+def boots_under_load(pyro: Installation) -> tuple[Row, int]:
+    """50 cold boots in a row while every processor has something else to do, too."""
+    failed = 0
+
+    def boot() -> None:
+        nonlocal failed
+        failed += pyro.cli("run", "debian:12", "--", "true").returncode != 0
+
+    with busy_processors():
+        row = measure("pyro run debian:12 -- true, cold, all processors busy", LONG_RUNS, boot, warmup=False)
+    return row, failed
+
+
+def census_of_runs(pyro: Installation) -> dict[str, list[str]]:
+    """What 50 runs left behind, by kind; empty is what it has to be."""
+    before = pyro.census()
+    for _ in range(LONG_RUNS):
+        assert pyro.cli("run", "debian:12", "--", "true").returncode == 0
+    return pyro.census().leaks_since(before)
+
+
+def measure(
+    what: str,
+    runs: int,
+    work: Callable[[], None],
+    *,
+    floor: str = "",
+    floor_ms: float | None = None,
+    warmup: bool = True,
+) -> Row:
+    if warmup:
+        work()
+    taken = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - started) * 1000)
+    return Row(what, statistics.median(taken), min(taken), max(taken), runs, floor, floor_ms)
+
+
+def spawn(command: list[str], environment: dict[str, str] | None = None) -> None:
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+@contextmanager
+def busy_processors() -> Iterator[None]:
+    spinners = [subprocess.Popen([*PYTHON, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
+def show(rows: list[Row], facts: dict[str, object]) -> None:
+    """The table for people, on stderr, so that stdout is JSON alone."""
+    width = max(len(row.what) for row in rows)
+    print(f"{'':{width}}  {'median':>9} {'min':>9} {'max':>9}  {'n':>3}  floor", file=sys.stderr)
+    for row in rows:
+        floor = "" if row.floor_ms is None else f"{row.floor_ms:7.0f} ms  {row.floor}"
+        spread = f"{row.median_ms:6.0f} ms {row.min_ms:6.0f} ms {row.max_ms:6.0f} ms"
+        print(f"{row.what:{width}}  {spread}  {row.runs:3}  {floor}", file=sys.stderr)
+    for name, value in facts.items():
+        print(f"{name}: {value}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
