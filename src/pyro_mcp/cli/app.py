@@ -67,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     except output.Terminated as error:
         return error.exit_status
     except OSError as error:
+        output.settle()
         where = f": {error.filename}" if error.filename else ""
         return _failed(HostError(f"{error.strerror or error}{where}", code="host-io"), as_json)
     except Exception as error:  # noqa: BLE001 - the edge: a person gets one line, never a traceback

@@ -59,8 +59,22 @@ def _write(stream: TextIO | None, data: bytes) -> None:
         stream.buffer.write(data)
         stream.buffer.flush()
     except OSError as error:
-        # Python flushes once more on exit, and would complain: give it nothing to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _abandon(stream)
         if isinstance(error, BrokenPipeError):
             raise Terminated(signal.SIGPIPE) from None
         raise HostError(f"our output cannot be written: {error.strerror}", code="output-failed") from error
+
+
+def settle() -> None:
+    """Write out what others (click's help) have left in our streams, or give it up where that fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            _abandon(stream)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Python flushes once more on exit, and would complain: give it nothing to flush to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
