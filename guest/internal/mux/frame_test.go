@@ -3,10 +3,10 @@ package mux
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json/v2"
-	"os"
 	"strconv"
 	"testing"
+
+	"pyro.local/guest/internal/spectest"
 )
 
 type golden struct {
@@ -21,41 +21,20 @@ type golden struct {
 	Refused []struct{ Name, Bytes string } `json:"mux_refused"`
 }
 
-// specification reads a file that both ends of the protocol are tested against.
-func specification(t testing.TB, name string, v any) {
-	t.Helper()
-	data, err := os.ReadFile("../../../protocol/generation-1/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, v, json.MatchCaseInsensitiveNames(true)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
 	var file golden
-	specification(t, "golden.json", &file)
+	spectest.Read(t, "golden.json", &file)
 	for _, want := range file.Mux {
 		t.Run(want.Name, func(t *testing.T) {
 			session, err := strconv.ParseUint(want.Session, 16, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			written := appendFrame(nil, session, want.Stream, kind(want.Kind), unhex(t, want.Payload))
+			written := appendFrame(nil, session, want.Stream, kind(want.Kind), spectest.Unhex(t, want.Payload))
 			if hex.EncodeToString(written) != want.Bytes {
 				t.Errorf("written %x", written)
 			}
-			f, err := newFrameReader(bytes.NewReader(unhex(t, want.Bytes))).next()
+			f, err := newFrameReader(bytes.NewReader(spectest.Unhex(t, want.Bytes))).next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,14 +48,14 @@ func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
 
 func TestRefusedFramesAreSkippedAndTheNextIsFound(t *testing.T) {
 	var file golden
-	specification(t, "golden.json", &file)
+	spectest.Read(t, "golden.json", &file)
 	if len(file.Refused) == 0 {
 		t.Fatal("the file names none")
 	}
 	next := appendFrame(nil, 1, 1, kindOpen, nil)
 	for _, refused := range file.Refused {
 		t.Run(refused.Name, func(t *testing.T) {
-			stream := append(unhex(t, refused.Bytes), next...)
+			stream := append(spectest.Unhex(t, refused.Bytes), next...)
 			f, err := newFrameReader(bytes.NewReader(stream)).next()
 			if err != nil || !bytes.Equal(f, next) {
 				t.Errorf("got %x, %v", []byte(f), err)
@@ -124,7 +103,7 @@ func TestLimitsAreThoseOfTheSchema(t *testing.T) {
 		Limits   map[string]int  `json:"limits"`
 		MuxKinds map[string]kind `json:"mux_kinds"`
 	}
-	specification(t, "schema.json", &schema)
+	spectest.Read(t, "schema.json", &schema)
 	for name, value := range map[string]int{
 		"mux_payload_bytes": MaxPayload, "mux_header_bytes": HeaderSize, "stream_credit_bytes": Credit,
 		"streams_open": MaxStreams,
@@ -147,12 +126,12 @@ func TestLimitsAreThoseOfTheSchema(t *testing.T) {
 // again, and a HELLO after the zeros must come out too.
 func FuzzFrameReader(f *testing.F) {
 	var file golden
-	specification(f, "golden.json", &file)
+	spectest.Read(f, "golden.json", &file)
 	for _, frame := range file.Mux {
-		f.Add(unhex(f, frame.Bytes))
+		f.Add(spectest.Unhex(f, frame.Bytes))
 	}
 	for _, frame := range file.Refused {
-		f.Add(unhex(f, frame.Bytes))
+		f.Add(spectest.Unhex(f, frame.Bytes))
 	}
 	f.Add([]byte(magic + magic))
 	hello := appendFrame(nil, 7, 0, kindHello, make([]byte, NonceSize))

@@ -3,12 +3,11 @@ package wire_test
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json/v2"
 	"errors"
 	"io"
-	"os"
 	"testing"
 
+	"pyro.local/guest/internal/spectest"
 	"pyro.local/guest/internal/wire"
 )
 
@@ -22,35 +21,15 @@ type golden struct {
 	Refused []struct{ Name, Bytes string } `json:"body_refused"`
 }
 
-func specification(t testing.TB, name string, v any) {
-	t.Helper()
-	data, err := os.ReadFile("../../../protocol/generation-1/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, v, json.MatchCaseInsensitiveNames(true)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
 	var file golden
-	specification(t, "golden.json", &file)
+	spectest.Read(t, "golden.json", &file)
 	for _, want := range file.Body {
 		t.Run(want.Name, func(t *testing.T) {
-			if got := hex.EncodeToString(wire.AppendFrame(nil, want.Kind, unhex(t, want.Payload))); got != want.Bytes {
+			if got := hex.EncodeToString(wire.AppendFrame(nil, want.Kind, spectest.Unhex(t, want.Payload))); got != want.Bytes {
 				t.Errorf("written %s", got)
 			}
-			reader := wire.NewFrameReader(bytes.NewReader(unhex(t, want.Bytes)))
+			reader := wire.NewFrameReader(bytes.NewReader(spectest.Unhex(t, want.Bytes)))
 			kind, payload, err := reader.Next()
 			if err != nil || kind != want.Kind || hex.EncodeToString(payload) != want.Payload {
 				t.Errorf("read %d %x, %v", kind, payload, err)
@@ -64,7 +43,7 @@ func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
 
 func TestGoldenMessagesAreWrittenAndRead(t *testing.T) {
 	var file golden
-	specification(t, "golden.json", &file)
+	spectest.Read(t, "golden.json", &file)
 	start := wire.Start{
 		Argv: []string{"git", "--version"}, Env: map[string]string{"A": "b"}, Cwd: "/workspace", TimeoutMS: 30000,
 	}
@@ -86,9 +65,9 @@ func TestGoldenMessagesAreWrittenAndRead(t *testing.T) {
 
 func TestRefusedFrames(t *testing.T) {
 	var file golden
-	specification(t, "golden.json", &file)
+	spectest.Read(t, "golden.json", &file)
 	for _, refused := range file.Refused {
-		_, _, err := wire.NewFrameReader(bytes.NewReader(unhex(t, refused.Bytes))).Next()
+		_, _, err := wire.NewFrameReader(bytes.NewReader(spectest.Unhex(t, refused.Bytes))).Next()
 		if !errors.Is(err, wire.ErrFrame) {
 			t.Errorf("%s: %v", refused.Name, err)
 		}
@@ -111,7 +90,7 @@ func TestLimitsAndKindsAreThoseOfTheSchema(t *testing.T) {
 		Limits     map[string]int       `json:"limits"`
 		Kinds      map[string]wire.Kind `json:"body_kinds"`
 	}
-	specification(t, "schema.json", &schema)
+	spectest.Read(t, "schema.json", &schema)
 	if schema.Generation != wire.Generation || schema.Limits["json_body_bytes"] != wire.MaxJSON ||
 		schema.Limits["body_frame_bytes"] != wire.MaxBodyFrame {
 		t.Errorf("the schema says %+v", schema)
@@ -149,12 +128,12 @@ func TestDecodeIgnoresUnknownMembersAndInsistsOnTheRequired(t *testing.T) {
 // FuzzFrameReader checks that what is read is what would be written, and that no length is believed unchecked.
 func FuzzFrameReader(f *testing.F) {
 	var file golden
-	specification(f, "golden.json", &file)
+	spectest.Read(f, "golden.json", &file)
 	for _, frame := range file.Body {
-		f.Add(unhex(f, frame.Bytes))
+		f.Add(spectest.Unhex(f, frame.Bytes))
 	}
 	for _, frame := range file.Refused {
-		f.Add(unhex(f, frame.Bytes))
+		f.Add(spectest.Unhex(f, frame.Bytes))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		reader, written := wire.NewFrameReader(bytes.NewReader(body)), []byte(nil)
