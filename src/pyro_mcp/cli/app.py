@@ -14,19 +14,19 @@ from pyro_mcp._version import __version__
 from pyro_mcp.cli import output
 from pyro_mcp.errors import HostError, PyroError, UsageError
 
-# Command → module that holds it, as the attribute of the same name; loaded when it is used.
+# Command → what the list of commands says of it. Each is the attribute of the same name in the module of the same name.
 COMMANDS = {
-    "run": "pyro_mcp.cli.run",
-    "env": "pyro_mcp.cli.env",
-    "mcp": "pyro_mcp.cli.mcp",
-    "doctor": "pyro_mcp.cli.doctor",
-    "demo": "pyro_mcp.cli.demo",
-    "daemon": "pyro_mcp.cli.daemon",
+    "run": "Run one command in a fresh microVM.",
+    "env": "List, install and remove environments.",
+    "mcp": "Serve tools to language models.",
+    "doctor": "Check this host.",
+    "demo": "Show the whole life of a microVM.",
+    "daemon": "Look at the daemon or stop it.",
 }
 
 
 class LazyGroup(click.Group):
-    """Loads a command's module when the command is needed."""
+    """Loads a command's module when the command is needed, which it is not for the list of them."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -34,9 +34,13 @@ class LazyGroup(click.Group):
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(COMMANDS[name]), name)
+        command = getattr(importlib.import_module(f"pyro_mcp.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
