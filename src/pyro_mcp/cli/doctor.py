@@ -74,8 +74,14 @@ def _show(found: DoctorPayload) -> None:
     if "boot" in found:
         facts = " ".join(f"{name}={value}" for name, value in found["boot"].items() if name != "timings_ms")
         output.human(f"Boot: {facts}")
+    for start in found["starts"]:
+        steps = " ".join(f"{name}={milliseconds:g}" for name, milliseconds in start["timings_ms"].items())
+        how = "restored" if start["restored"] else "booted"
+        output.human(f"Start: {start['vm_id']} {how} in {start['total_ms']:g} ms ({steps})")
     for issue in found["issues"]:
         output.human(f"Issue: {issue}")
+    for note in found["notes"]:
+        output.human(f"Note: {note}")
 
 
 def _yes(value: bool) -> str:

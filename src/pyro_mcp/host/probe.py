@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import shutil
@@ -15,6 +16,18 @@ from pyro_mcp.host.process import boot_id
 
 _KVM = Path("/dev/kvm")
 _TRY_SECONDS = 10.0
+_PROC_SYS = Path("/proc/sys")
+_PROC_SELF = Path("/proc/self")
+# Whom VMMs run as where pyro is root, and whom the VMM of a trial.
+_JAIL_IDS = range(0x7000_0000, 0x7001_0001)
+# Settings that may forbid user namespaces; each with the value that does, and the one that ends it.
+_NAMESPACE_SETTINGS = (
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+# Groups nobody is put into for a device: root's own, and the one of ids that a container does not know.
+_NO_GROUPS = (0, 65534)
 # Anything outside is a guest binary gone wrong, not a clock: 100 MHz to 10 GHz.
 _TSC_KHZ_RANGE = range(100_000, 10_000_001)
 
@@ -87,8 +100,22 @@ def tsc_khz(guest_binary: Path, *, cache: Path) -> int:
     return int(text)
 
 
+def processor() -> str:
+    """What this host's processor is and can do, as the kernel says it; the same text for equal ones."""
+    first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    facts = ("vendor_id", "cpu family", "model", "stepping", "microcode", "flags")
+    return "; ".join(line.partition(":")[2].strip() for line in first.splitlines() if line.partition("\t")[0] in facts)
+
+
 def kvm_access() -> KvmAccess:
     return KvmAccess(_KVM.exists(), os.access(_KVM, os.R_OK), os.access(_KVM, os.W_OK))
+
+
+def kvm_remedy() -> str:
+    """The commands that let this user open the `/dev/kvm` that is there."""
+    group = _kvm_group()
+    give_it = "" if group else "sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm && "
+    return f"{give_it}sudo usermod -aG {group or 'kvm'} $USER, then log in again"
 
 
 def kvm_cache(state_dir: Path) -> Path:
@@ -131,11 +158,48 @@ def user_namespaces_allowed() -> bool:
         return False
 
 
+def user_namespaces_remedy() -> str:
+    """What is to be done where `user_namespaces_allowed` says no: the settings of this host that forbid them."""
+    wrong = [f"{name}={good}" for name, bad, good in _NAMESPACE_SETTINGS if _sysctl(name) == bad]
+    if wrong:
+        return f"sudo sysctl -w {' '.join(wrong)}"
+    return "in a container, start it with the right to make user namespaces"
+
+
+def jail_ids_missing() -> bool:
+    """Whether we are root of a container that has too few ids for the users that VMMs run as."""
+    return os.geteuid() == 0 and not all(_maps(_JAIL_IDS, _PROC_SELF / name) for name in ("uid_map", "gid_map"))
+
+
 def free_bytes(path: Path) -> int:
     """Space left for us on the file system of `path`, or of its nearest parent that exists."""
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def _kvm_group() -> str | None:
+    """The group whose members may open `/dev/kvm`; None if there is none that users are put into."""
+    try:
+        found = _KVM.stat()
+        opens = found.st_mode & 0o060 == 0o060 and found.st_gid not in _NO_GROUPS
+        return grp.getgrgid(found.st_gid).gr_name if opens else None
+    except (OSError, KeyError):
+        return None
+
+
+def _maps(wanted: range, table: Path) -> bool:
+    """Whether one line of a user namespace's `table` has all ids that are `wanted`."""
+    rows = (tuple(map(int, line.split())) for line in table.read_text().splitlines())
+    return any(first <= wanted.start and wanted.stop <= first + count for first, _, count in rows)
+
+
+def _sysctl(name: str) -> str | None:
+    """The value of a setting of the kernel; None if it does not have it."""
+    try:
+        return _PROC_SYS.joinpath(*name.split(".")).read_text().strip()
+    except OSError:
+        return None
 
 
 def _cached_khz(cache: Path, boot: str) -> int | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from pyro_mcp.engine.launchpad import JAIL_UID_BASE
 from pyro_mcp.errors import HostError
 from pyro_mcp.host import probe
 from pyro_mcp.host.process import boot_id
@@ -72,6 +75,59 @@ def test_namespaces_are_not_allowed_where_none_can_be_made(monkeypatch: pytest.M
     assert not probe.user_namespaces_allowed()
 
 
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        ({"user/max_user_namespaces": "0"}, "sudo sysctl -w user.max_user_namespaces=15000"),
+        (
+            {"kernel/unprivileged_userns_clone": "0", "user/max_user_namespaces": "0"},
+            "sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
+        ),
+        (
+            {"kernel/apparmor_restrict_unprivileged_userns": "1", "user/max_user_namespaces": "9"},
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        ({"kernel/unprivileged_userns_clone": "1", "user/max_user_namespaces": "9"}, "in a container"),
+        ({}, "in a container"),
+    ],
+)
+def test_of_the_settings_that_could_forbid_namespaces_those_that_do_are_named(
+    values: dict[str, str], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(probe, "_PROC_SYS", tmp_path)
+    for name, value in values.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{value}\n")
+    assert probe.user_namespaces_remedy().startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("uids", "gids", "missing"),
+    [
+        ("0 0 4294967295", "0 0 4294967295", False),
+        ("0 1000 1\n1 100000 2147483647", "0 0 4294967295", False),
+        ("0 100000 65536", "0 100000 65536", True),
+        ("0 0 4294967295", "0 100000 65536", True),
+        ("", "", True),
+    ],
+)
+def test_root_of_a_small_container_lacks_the_users_of_vmms(
+    uids: str, gids: str, missing: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "uid_map").write_text(uids)
+    (tmp_path / "gid_map").write_text(gids)
+    monkeypatch.setattr(probe, "_PROC_SELF", tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert probe.jail_ids_missing() is missing
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert not probe.jail_ids_missing()
+
+
+def test_the_users_of_vmms_are_those_that_machines_are_given() -> None:
+    assert probe._JAIL_IDS.start == JAIL_UID_BASE
+    assert len(probe._JAIL_IDS) == 0x1_0001
+
+
 def test_free_space_is_that_of_the_nearest_directory(tmp_path: Path) -> None:
     assert probe.free_bytes(tmp_path / "not" / "there" / "yet") > 0
 
@@ -79,6 +135,24 @@ def test_free_space_is_that_of_the_nearest_directory(tmp_path: Path) -> None:
 def test_kvm_that_is_not_there_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(probe, "_KVM", tmp_path / "kvm")
     assert probe.kvm_access() == probe.KvmAccess(exists=False, readable=False, writable=False)
+
+
+def test_the_way_to_kvm_is_the_group_of_its_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the node lets no group in, joining one would not help: then it is to be given to a group first."""
+    monkeypatch.setattr(probe, "_KVM", tmp_path / "kvm")
+    (tmp_path / "kvm").touch()
+    gid = os.getegid() or next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in (0, 65534))
+    os.chown(tmp_path / "kvm", -1, gid)
+    (tmp_path / "kvm").chmod(0o660)
+    assert probe.kvm_remedy() == f"sudo usermod -aG {grp.getgrgid(gid).gr_name} $USER, then log in again"
+    give_it_away = "sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm && sudo usermod -aG kvm "
+    (tmp_path / "kvm").chmod(0o600)
+    assert probe.kvm_remedy().startswith(give_it_away)
+    (tmp_path / "kvm").chmod(0o660)
+    monkeypatch.setattr(probe, "_NO_GROUPS", (gid,))
+    assert probe.kvm_remedy().startswith(give_it_away)
+    (tmp_path / "kvm").unlink()
+    assert probe.kvm_remedy().startswith(give_it_away)
 
 
 def test_a_trial_of_kvm_is_remembered_for_this_boot(tmp_path: Path) -> None:
