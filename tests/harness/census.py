@@ -42,7 +42,10 @@ def take(root: Path) -> Census:
 
 
 def processes_of(root: Path) -> list[int]:
-    """Processes that hold a file of the installation open or name it in their command line; the daemon is not one."""
+    """Processes that hold a file of the installation open or name it in their command line; the daemon is not one.
+
+    What runs on the host itself for a machine is told by the variable that names the machine's directory.
+    """
     return [pid for pid in _pids() if _belongs(pid, root) and "pyro_mcp.daemon" not in _command_line(pid)]
 
 
@@ -55,6 +58,8 @@ def _belongs(pid: int, root: Path) -> bool:
     if str(root) in _command_line(pid):
         return True
     try:
+        if f"PYRO_MACHINE_DIRECTORY={root}/".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+            return True
         links = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:
         return False

@@ -15,8 +15,8 @@ import (
 
 // Groups makes a cgroup for every command, below one directory of a cgroup2 file system.
 //
-// Without a directory there are no cgroups, as in a program that is not alone on its machine: then a group is the session
-// that the command leads, and ending it misses what has left the session.
+// Without a directory there are no cgroups, as in a program that is not alone on its machine: then a group is what
+// descends from its command, and all orphans, whosever they are, that have come back to this program (AdoptOrphans).
 type Groups struct {
 	root string
 
@@ -37,8 +37,8 @@ func NewGroups(root string) (*Groups, error) {
 // group is where one command and all its descendants live.
 type group struct {
 	owner  *Groups
-	path   string // "" without cgroups
-	leader int    // pid of the command, once started
+	path   string              // "" without cgroups
+	others func() map[int]bool // other commands that run, once this one is started
 }
 
 // create makes an empty group.
@@ -81,19 +81,21 @@ func (g *group) open() (int, error) {
 	return fd, nil
 }
 
-// kill sends SIGKILL to all that is in the group, whatever session it has moved to.
-func (g *group) kill() error {
+// end kills all that is in the group and waits until nothing of it lives, at most so long.
+func (g *group) end(limit time.Duration) error {
 	if g.path == "" {
-		return syscall.Kill(-g.leader, syscall.SIGKILL)
+		return endDescendants(limit, g.others)
 	}
+	return errors.Join(g.kill(), g.awaitEmpty(limit))
+}
+
+// kill sends SIGKILL to all that is in the cgroup, whatever session it has moved to.
+func (g *group) kill() error {
 	return os.WriteFile(filepath.Join(g.path, "cgroup.kill"), []byte("1"), 0)
 }
 
-// awaitEmpty waits until nothing in the group lives, at most so long. The kernel announces a change of cgroup.events.
+// awaitEmpty waits until nothing in the cgroup lives, at most so long. The kernel announces a change of cgroup.events.
 func (g *group) awaitEmpty(limit time.Duration) error {
-	if g.path == "" {
-		return nil
-	}
 	events := filepath.Join(g.path, "cgroup.events")
 	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
 	if err != nil {

@@ -115,7 +115,7 @@ func (p *Process) start(reaper *Reaper, path string, command *Command, env []str
 	if err != nil {
 		return command.refusal(err)
 	}
-	p.group.leader = p.PID
+	p.group.others = func() map[int]bool { return reaper.others(p.PID) }
 	return nil
 }
 
@@ -202,8 +202,7 @@ func (p *Process) ended(status syscall.WaitStatus) Result {
 func (p *Process) end() {
 	deadline := time.NewTimer(killLimit)
 	defer deadline.Stop()
-	_ = p.group.kill()
-	_ = p.group.awaitEmpty(killLimit)
+	_ = p.group.end(killLimit)
 	select {
 	case <-p.exited:
 	case <-deadline.C:

@@ -72,6 +72,19 @@ func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr)
 	return pid, exited, nil
 }
 
+// others returns the programs that were started here and run, but for one.
+func (r *Reaper) others(pid int) map[int]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	running := make(map[int]bool, len(r.exits))
+	for other := range r.exits {
+		if other != pid {
+			running[other] = true
+		}
+	}
+	return running
+}
+
 // Empty returns a channel that is closed when no child is left. It looks at once, so it is closed soon if there is none.
 func (r *Reaper) Empty() <-chan struct{} {
 	r.mu.Lock()

@@ -117,7 +117,11 @@ func awaitDeath(t *testing.T, pid int) {
 		fd              int32
 		events, revents int16
 	}{int32(fd), 1, 0}
-	if _, _, errno := syscall.Syscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&poll)), 1, ^uintptr(0)); errno != 0 {
+	errno = syscall.EINTR // the signal may be the very one that tells of this end
+	for errno == syscall.EINTR {
+		_, _, errno = syscall.Syscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&poll)), 1, ^uintptr(0))
+	}
+	if errno != 0 {
 		t.Fatal(errno)
 	}
 }

@@ -43,6 +43,8 @@ def run(
 
         def on_event(event: Mapping[str, object]) -> None:
             progress.on_event(event)
+            if event.get("event") == "host_compat":
+                output.note(f"[run] WARNING: this command runs on this host, without isolation: {event['reason']}")
             if event.get("event") == "phase" and not json_output:
                 facts = " ".join(f"{name}={value}" for name, value in event.items() if name != "event")
                 output.note(f"[run] {facts}")

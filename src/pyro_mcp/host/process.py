@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -97,6 +97,7 @@ class Detached:
     """A process that outlives us; while we live, the running loop reaps it when it ends."""
 
     def __init__(self, pid: int) -> None:
+        self.identity = identify(pid)
         self._pid: int | None = pid
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
@@ -113,14 +114,22 @@ class Detached:
         self._pid = None
 
 
-def spawn_detached(argv: Sequence[str], *, output: int, inherit: Sequence[int] = ()) -> Detached:
+def spawn_detached(
+    argv: Sequence[str], *, output: int, inherit: Sequence[int] = (), environment: Mapping[str, str] | None = None
+) -> Detached:
     """Start a process that outlives us: a session of its own, no stdin, stdout and stderr to the descriptor `output`.
 
-    It inherits exactly the descriptors in `inherit`, under their own numbers. Raises OSError if `argv[0]` cannot be
-    executed.
+    It inherits exactly the descriptors in `inherit`, under their own numbers, and our environment unless it is given
+    one. Raises OSError if `argv[0]` cannot be executed.
     """
     child = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=inherit, start_new_session=True
+        argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=inherit,
+        start_new_session=True,
     )
     # The pidfd takes over; without this the dropped handle would complain, and reap a process that is not its own.
     child.returncode = 0

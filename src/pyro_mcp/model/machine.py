@@ -24,10 +24,14 @@ class ExecutionMode(StrEnum):
 
 
 class KernelFormat(StrEnum):
-    """What a VMM reads a kernel from: the compressed image that a boot loader starts, or the program inside of it."""
+    """What a VMM reads a kernel from: the compressed image that a boot loader starts, or the program inside of it.
+
+    NONE is for what boots nothing: the host's kernel runs the agent, and that program stands in the kernel's place.
+    """
 
     BZIMAGE = "bzimage"
     ELF = "elf"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

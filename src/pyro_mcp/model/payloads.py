@@ -125,8 +125,22 @@ class PrunePayload(TypedDict):
     freed_bytes: int
 
 
+class StartPayload(TypedDict):
+    """One start of a VM: restored from a template or booted, and how long each step took."""
+
+    vm_id: str
+    environment: str
+    vmm: str
+    restored: bool
+    total_ms: float
+    timings_ms: dict[str, float]
+
+
 class DaemonPayload(TypedDict):
-    """The daemon of this state directory; all but `running` and the paths are absent when there is none."""
+    """The daemon of this state directory; all but `running` and the paths are absent when there is none.
+
+    `starts` are the last ten of this state directory, latest first.
+    """
 
     running: bool
     state_dir: str
@@ -138,6 +152,7 @@ class DaemonPayload(TypedDict):
     uptime_seconds: NotRequired[float]
     machines: NotRequired[int]
     operations: NotRequired[int]
+    starts: NotRequired[list[StartPayload]]
 
 
 class KvmPayload(TypedDict):
@@ -150,7 +165,11 @@ class KvmPayload(TypedDict):
 
 
 class DoctorPayload(TypedDict):
-    """What `pyro doctor` found. Each of `issues` is one line that ends with its remedy."""
+    """What `pyro doctor` found. Each of `issues` is one line that ends with its remedy.
+
+    `notes` are such lines about what would be better but is not needed: guests run all the same. `starts` are those
+    that the daemon tells of (`DaemonPayload`), none where none runs.
+    """
 
     platform: str
     runtime_ok: bool
@@ -160,4 +179,6 @@ class DoctorPayload(TypedDict):
     environment_cache: str
     capabilities: dict[str, bool]
     issues: list[str]
+    notes: list[str]
+    starts: list[StartPayload]
     boot: NotRequired[dict[str, object]]

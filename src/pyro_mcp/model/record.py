@@ -56,6 +56,7 @@ class MachineRecord:
     end_reason: EndReason | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     process: ProcessIdentity | None = None
+    allow_host_compat: bool = False
 
 
 class CommandState(StrEnum):

@@ -41,6 +41,11 @@ class MachineTable:
             _record(row) for row in self._database.rows("SELECT * FROM machines WHERE state != 'deleted' ORDER BY slot")
         ]
 
+    def started(self, count: int) -> list[MachineRecord]:
+        """The machines that were created last among those that have started, deleted or not; latest first."""
+        rows = self._database.rows("SELECT * FROM machines WHERE timings_ms != '{}' ORDER BY slot DESC LIMIT ?", count)
+        return [_record(row) for row in rows]
+
     def transition(
         self,
         vm_id: str,
@@ -113,4 +118,5 @@ def _record(row: sqlite3.Row) -> MachineRecord:
         end_reason=EndReason(row["end_reason"]) if row["end_reason"] else None,
         timings_ms=json.loads(row["timings_ms"]),
         process=process,
+        allow_host_compat=bool(row["allow_host_compat"]),
     )

@@ -1,4 +1,4 @@
-"""Which VMMs there are."""
+"""Which VMMs there are, and what there is where none runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from pyro_mcp.errors import HostError, UsageError
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.vmm.driver import Driver
 from pyro_mcp.vmm.firecracker.driver import FirecrackerDriver
+from pyro_mcp.vmm.hostcompat import HostcompatDriver
 from pyro_mcp.vmm.qemu.driver import QemuDriver
 
 SETTINGS = ("auto", "firecracker", "qemu")
 
 
 def drivers(firecracker: Path) -> tuple[Driver, ...]:
-    """All drivers, those with the stronger isolation first. `firecracker` is the binary to run."""
+    """All VMMs, those with the stronger isolation first. `firecracker` is the binary to run."""
     return FirecrackerDriver(firecracker), QemuDriver()
+
+
+def on_host() -> Driver:
+    """What runs commands on the host itself: no VMM, and never a candidate."""
+    return HostcompatDriver()
+
+
+def named(name: str, firecracker: Path) -> Driver:
+    """The driver with this name, from a record."""
+    (driver,) = (known for known in (*drivers(firecracker), on_host()) if known.info.name == name)
+    return driver
 
 
 def candidates(setting: str, required: Isolation | None, firecracker: Path) -> tuple[Driver, ...]:

@@ -34,6 +34,16 @@ def test_a_process_that_names_the_directory_is_found(tmp_path: Path) -> None:
         child.communicate(b"\n")
 
 
+def test_a_process_that_runs_for_a_machine_on_the_host_is_found(tmp_path: Path) -> None:
+    before = take(tmp_path)
+    marked = {"PYRO_MACHINE_DIRECTORY": f"{tmp_path}/machines/vm-000000000000"}
+    child = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=marked)
+    try:
+        assert "processes" in take(tmp_path).leaks_since(before)
+    finally:
+        child.communicate()
+
+
 def test_a_socket_is_found(tmp_path: Path) -> None:
     before = take(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:

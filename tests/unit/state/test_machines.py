@@ -32,6 +32,7 @@ RECORD = MachineRecord(
     execution_mode=ExecutionMode.GUEST_SERIAL,
     created_at=1.5,
     expires_at=601.5,
+    allow_host_compat=True,
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyro_mcp.errors import HostError, PyroError, UsageError
 from pyro_mcp.model.machine import Isolation
-from pyro_mcp.vmm.registry import candidates
+from pyro_mcp.vmm.registry import candidates, named
 
 FIRECRACKER = Path("/bundle/firecracker")
 
@@ -28,12 +28,18 @@ def test_the_strongest_isolation_comes_first(setting: str, required: Isolation |
     assert [driver.info.name for driver in candidates(setting, required, FIRECRACKER)] == names
 
 
+def test_a_record_finds_its_driver_again() -> None:
+    for name in ("firecracker", "qemu", "hostcompat"):
+        assert named(name, FIRECRACKER).info.name == name
+
+
 @pytest.mark.parametrize(
     ("setting", "required", "kind", "code"),
     [
         ("xen", None, UsageError, "invalid-argument"),
         ("", None, UsageError, "invalid-argument"),
         ("QEMU", None, UsageError, "invalid-argument"),
+        ("hostcompat", None, UsageError, "invalid-argument"),
         ("firecracker", Isolation.EMULATED, HostError, "isolation-unavailable"),
         ("qemu", Isolation.KVM, HostError, "isolation-unavailable"),
     ],
