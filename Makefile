@@ -22,7 +22,7 @@ GUEST_SOURCES := $(shell find guest -type f)
 QUICK_TESTS := tests/unit tests/contract tests/style
 
 .PHONY: help setup host demo test test-rootless test-fault test-lab check check-python check-types check-imports check-guest \
-        check-quick-tests test-guest bench dist-check runtime-materialize requirements clean
+        check-quick-tests test-guest bench bench-long dist-check runtime-materialize requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ check: check-python check-types check-imports check-guest check-quick-tests ## w
 
 bench: setup ## measure what docs promise about speed, next to the floor of this machine
 	$(BIN)/python scripts/bench.py
+
+bench-long: setup ## the same with a thousand restores and boots under load; half an hour
+	$(BIN)/python scripts/bench.py --long
 
 dist-check: setup ## build sdist and wheel, install the wheel somewhere else, run it
 	@scripts/dist-check.sh

@@ -3,9 +3,9 @@
 
 usage: bench.py [--runs N] [--long] [--json FILE]
 
-Prints one table and one JSON object. `--long` adds 50 cold boots in a row while all processors are kept busy, and the
-census of processes, mounts, namespaces, sockets and files before and after 50 runs. Machines are noisy: compare rows of
-one run, not runs of different days.
+Prints one table and one JSON object. `--long` adds 1,000 restores in a row, 50 cold boots in a row while all
+processors are kept busy, and the census of processes, mounts, namespaces, sockets and files before and after 50 runs.
+Machines are noisy: compare rows of one run, not runs of different days.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.harness import bare
+from tests.harness.census import processes_of
 from tests.harness.installation import Installation, installation
 
 PYRO = [str(Path(sys.executable).with_name("pyro"))]
 PYTHON = [sys.executable]
 LONG_RUNS = 50
+RESTORES = 1000
+PARALLEL = 20
+IDLE = 5
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,14 @@ def main() -> None:
 
     rows = [*command_line(options.runs), mcp_start(options.runs)]
     facts: dict[str, object] = {}
-    with installation() as pyro:
+    with installation(PYRO_VMM="qemu") as pyro:
         pyro.json("env", "pull", "--json", "debian:12")
+        rows += restored_runs(pyro, options.runs)
+        rows.append(parallel_runs(pyro))
+        facts["pss_mib_per_idle_restored_vm"] = memory_of_idle_machines(pyro)
+        if options.long:
+            facts["restores_in_a_row_failed"] = f"{failed_restores(pyro)} of {RESTORES}"
+    with installation(PYRO_VMM="qemu", PYRO_TEMPLATES="off") as pyro:
         rows += cold_runs(pyro, options.runs)
         if options.long:
             row, failed = boots_under_load(pyro)
@@ -103,6 +114,62 @@ def mcp_start(runs: int) -> Row:
             server.kill()
 
     return measure("pyro mcp serve to tools/list", runs, start, floor="import mcp", floor_ms=floor)
+
+
+def restored_runs(pyro: Installation, runs: int) -> Iterator[Row]:
+    """A run from a template; its floor is QEMU alone, restored from it, up to the end of its first command."""
+    sdk = pyro.sdk()
+    sdk.run_in_vm(environment="debian:12", command=["true"])  # makes it
+    template = bare.default_template()
+    floors = [bare.seconds_to_first_command(template) * 1000 for _ in range(runs)]
+    floor = {"floor": "bare QEMU to its first command's end", "floor_ms": statistics.median(floors)}
+    command = [*PYRO, "run", "debian:12", "--", "true"]
+    yield measure("pyro run debian:12 -- true, whole process", runs, lambda: spawn(command, pyro.environment), **floor)
+
+    def in_process() -> None:
+        assert "restore" in sdk.run_in_vm(environment="debian:12", command=["true"])["timings_ms"]
+
+    yield measure("Pyro().run_in_vm(true), live process", runs, in_process, **floor)
+
+
+def failed_restores(pyro: Installation) -> int:
+    """How many of very many machines in a row did not come back from the template and run their command."""
+    sdk = pyro.sdk()
+    good = 0
+    for _ in range(RESTORES):
+        result = sdk.run_in_vm(environment="debian:12", command=["true"])
+        good += result["exit_code"] == 0 and "restore" in result["timings_ms"]
+    return RESTORES - good
+
+
+def parallel_runs(pyro: Installation) -> Row:
+    """All of them at once, from the first one's start to the last one's end."""
+
+    def at_once() -> None:
+        command = [*PYRO, "run", "debian:12", "--", "true"]
+        started = [subprocess.Popen(command, env=pyro.environment, stderr=subprocess.DEVNULL) for _ in range(PARALLEL)]
+        assert [process.wait() for process in started] == [0] * PARALLEL
+
+    return measure(f"{PARALLEL} times pyro run debian:12 -- true at once", 3, at_once)
+
+
+def memory_of_idle_machines(pyro: Installation) -> float:
+    """Proportional set size of each of some machines that do nothing, in MiB; without the template's own memory."""
+    sdk = pyro.sdk()
+    before = set(processes_of(pyro.state_dir))
+    machines = [sdk.create_vm(environment="debian:12")["vm_id"] for _ in range(IDLE)]
+    for vm_id in machines:
+        sdk.start_vm(vm_id)
+    vmms = [pid for pid in set(processes_of(pyro.state_dir)) - before if Path(f"/proc/{pid}/exe").exists()]
+    sizes = [
+        int(line.split()[1])
+        for pid in vmms
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        if line.startswith("Pss:")
+    ]
+    for vm_id in machines:
+        sdk.delete_vm(vm_id)
+    return round(sum(sizes) / 1024 / IDLE, 1)
 
 
 def cold_runs(pyro: Installation, runs: int) -> Iterator[Row]:

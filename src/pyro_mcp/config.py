@@ -31,6 +31,7 @@ class Settings:
     require_isolation: str | None = None
     boot_timeout_seconds: float = 120.0
     daemon_idle_seconds: float = 300.0
+    templates: bool = True
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -43,6 +44,7 @@ class Settings:
         PYRO_REQUIRE_ISOLATION         `kvm`: refuse software emulation; unset or empty: any
         PYRO_BOOT_TIMEOUT_SECONDS      how long a guest may take from start to its agent's answer; default 120
         PYRO_DAEMON_IDLE_SECONDS       how long the daemon stays when nothing runs; default 300
+        PYRO_TEMPLATES                 `off`: every machine boots cold; default `on`
 
         Raises UsageError for a value that cannot be meant.
         """
@@ -60,6 +62,7 @@ class Settings:
             require_isolation=os.environ.get("PYRO_REQUIRE_ISOLATION") or None,
             boot_timeout_seconds=_seconds("PYRO_BOOT_TIMEOUT_SECONDS", 120.0),
             daemon_idle_seconds=_seconds("PYRO_DAEMON_IDLE_SECONDS", 300.0),
+            templates=_switch("PYRO_TEMPLATES", default=True),
         )
 
     @property
@@ -81,7 +84,7 @@ class Settings:
     @property
     def fingerprint(self) -> str:
         """Settings that a running daemon cannot take over from a request: a client with others needs another daemon."""
-        fixed = (self.environment_cache_dir, self.bundle_dir, self.boot_timeout_seconds)
+        fixed = (self.environment_cache_dir, self.bundle_dir, self.boot_timeout_seconds, self.templates)
         return hashlib.sha256("\0".join(map(str, fixed)).encode()).hexdigest()[:16]
 
 
@@ -109,6 +112,7 @@ def daemon_environment(settings: Settings) -> dict[str, str]:
         "PYRO_REQUIRE_ISOLATION": settings.require_isolation or "",
         "PYRO_BOOT_TIMEOUT_SECONDS": str(settings.boot_timeout_seconds),
         "PYRO_DAEMON_IDLE_SECONDS": str(settings.daemon_idle_seconds),
+        "PYRO_TEMPLATES": "on" if settings.templates else "off",
     }
 
 
@@ -116,6 +120,15 @@ def _xdg(name: str, default: Path) -> Path:
     """A base directory as the XDG specification has it: relative values are ignored."""
     value = os.environ.get(name, "")
     return Path(value) if value.startswith("/") else default
+
+
+def _switch(name: str, *, default: bool) -> bool:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    if text not in ("on", "off"):
+        raise UsageError(f"{name} is {text!r}, it must be on or off", hint=f"unset {name} or give it one of these")
+    return text == "on"
 
 
 def _seconds(name: str, default: float) -> float:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from pyro_mcp import Pyro
 from pyro_mcp.config import Settings
 from tests.harness.census import Census, processes_of, take
@@ -26,8 +28,10 @@ DEADLINE = 240.0
 
 
 class Installation:
-    def __init__(self, state_dir: Path, **environment: str) -> None:
+    def __init__(self, state_dir: Path, *prefix: str, **environment: str) -> None:
+        """`prefix`: what its commands, and so its daemon, are started by; see `tests/harness/hosts.py`."""
         self.state_dir = state_dir
+        self.prefix = prefix
         # Which VMM suits a host is found out once per installation, and has tests of its own.
         vmm = os.environ.get("PYRO_VMM", "qemu")
         self.environment = {**os.environ, "PYRO_VMM": vmm, "PYRO_STATE_DIR": str(state_dir), **environment}
@@ -59,9 +63,8 @@ class Installation:
             start_new_session=True,
         )
 
-    @staticmethod
-    def command(*arguments: str | bytes) -> list[str | bytes]:
-        return [sys.executable, "-m", "pyro_mcp", *arguments]
+    def command(self, *arguments: str | bytes) -> list[str | bytes]:
+        return [*self.prefix, sys.executable, "-m", "pyro_mcp", *arguments]
 
     def sdk(self) -> Pyro:
         with _environment(self.environment):
@@ -87,10 +90,10 @@ class Installation:
 
 
 @contextmanager
-def installation(**environment: str) -> Iterator[Installation]:
+def installation(*prefix: str, **environment: str) -> Iterator[Installation]:
     """A fresh installation; afterwards its daemon is stopped and everything of it is gone."""
     state_dir = Path(tempfile.mkdtemp(prefix="pyro-test-"))
-    pyro = Installation(state_dir, **environment)
+    pyro = Installation(state_dir, *prefix, **environment)
     try:
         yield pyro
         pyro.stop()
@@ -99,6 +102,18 @@ def installation(**environment: str) -> Iterator[Installation]:
     finally:
         pyro.stop()
         shutil.rmtree(state_dir)
+
+
+INSTALLATION = pytest.StashKey[Installation]()
+"""Whose log is printed when a test fails."""
+
+
+def left_as_found(shared: Installation, request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """`shared` for one test, which must leave it as it found it."""
+    before = shared.census()
+    request.node.stash[INSTALLATION] = shared
+    yield shared
+    shared.wait_clean(before)
 
 
 def until(look: Callable[[], T | None]) -> T | None:

@@ -56,10 +56,15 @@ def prepare(device: str, user: str) -> tuple[str, ...]:
 
 
 def pytest_as(user: str, arguments: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs pytest with `arguments` as `user`, in a session like one that has just logged in."""
+    """The command that runs pytest with `arguments` as `user`."""
+    options = ("-p", "tests.lab.proof", "-p", "no:cacheprovider", "-o", "timeout=900")
+    return python_as(user, "pytest", *options, *arguments)
+
+
+def python_as(user: str, module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a Python module as `user`, in a session like one that has just logged in."""
     return (
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--inh-caps=-all", "--reset-env"),
         *("env", *(f"{name}={value}" for name, value in _VARIABLES.items())),
-        *("python3", "-m", "pytest", "-p", "tests.lab.proof", "-p", "no:cacheprovider", "-o", "timeout=900"),
-        *arguments,
+        *("python3", "-m", module, *arguments),
     )

@@ -53,6 +53,20 @@ async def test_a_session_without_proof_fails(
     assert status == 1
 
 
+async def test_a_restored_machine_starts_sooner_than_a_booted_one(
+    host: InstalledEnvironment, packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        async with prepared(host, packed, "root") as machine:
+            status = await machine.run(
+                inside.python_as("root", "tests.lab.figures"),
+                cwd="/lab/project",
+                timeout_seconds=_SESSION_SECONDS,
+                on_output=show,
+            )
+            assert status == 0
+
+
 @asynccontextmanager
 async def prepared(host: InstalledEnvironment, packed: Path, user: str) -> AsyncIterator[Lab]:
     """A fresh lab in which pyro can be used by `user`."""

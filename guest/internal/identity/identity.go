@@ -75,6 +75,9 @@ func (k *Keeper) Apply(identity *Identity) (time.Time, error) {
 func (k *Keeper) Rooted() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := linkNames("/etc", namesDir); err != nil {
+		return err
+	}
 	k.rooted = true
 	return k.writeNames()
 }
@@ -83,5 +86,5 @@ func (k *Keeper) writeNames() error {
 	if k.identity == nil || !k.rooted {
 		return nil
 	}
-	return writeNames("/etc", k.identity.Hostname, k.identity.MachineID)
+	return writeNames(namesDir, k.identity.Hostname, k.identity.MachineID)
 }

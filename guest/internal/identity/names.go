@@ -8,21 +8,40 @@ import (
 	"strings"
 )
 
-// writeNames puts the names where programs look for them. A file that says the right thing already is left alone, so a
-// clock that is set again costs no copy in the overlay.
-func writeNames(directory, hostname, machineID string) error {
-	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return err
+// namesDir holds the names: memory, so that giving them to a copy of a machine costs next to nothing. Where programs look
+// for them there are links, which whoever wants something else replaces.
+const namesDir = "/run/pyro"
+
+// linkNames makes what stands in directory, if it has been there before this machine, what it is known by from now on.
+func linkNames(directory, names string) error {
+	for _, path := range []string{directory, names} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
 	}
-	hosts := filepath.Join(directory, "hosts")
-	known, err := os.ReadFile(hosts)
+	hosts, err := os.ReadFile(filepath.Join(directory, "hosts"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return errors.Join(
-		replace(filepath.Join(directory, "machine-id"), machineID+"\n", 0o444),
-		replace(filepath.Join(directory, "hostname"), hostname+"\n", 0o644),
-		replace(hosts, hostsFile(string(known), hostname), 0o644),
+		os.WriteFile(filepath.Join(names, "hosts"), hosts, 0o644),
+		link(directory, names, "hosts"),
+		link(directory, names, "hostname"),
+		link(directory, names, "machine-id"),
+	)
+}
+
+// writeNames writes the names that the links lead to. A file that says the right thing already is left alone.
+func writeNames(names, hostname, machineID string) error {
+	hosts := filepath.Join(names, "hosts")
+	known, err := os.ReadFile(hosts)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		write(filepath.Join(names, "machine-id"), machineID+"\n", 0o444),
+		write(filepath.Join(names, "hostname"), hostname+"\n", 0o644),
+		write(hosts, hostsFile(string(known), hostname), 0o644),
 	)
 }
 
@@ -42,14 +61,22 @@ func hostsFile(known, hostname string) string {
 	return result.String()
 }
 
-// replace gives the file its new content in one step: a reader sees the old or the new.
-func replace(path, content string, mode fs.FileMode) error {
+// link puts a link in the place of whatever stands there, in one step.
+func link(directory, names, name string) error {
+	place, draft := filepath.Join(directory, name), filepath.Join(directory, name+".pyro")
+	_ = os.Remove(draft) // of a machine that was cut off
+	if err := os.Symlink(filepath.Join(names, name), draft); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, place); err != nil {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return nil
+}
+
+func write(path, content string, mode fs.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && string(old) == content {
 		return nil
 	}
-	draft := path + ".pyro"
-	if err := os.WriteFile(draft, []byte(content), mode); err != nil {
-		return err
-	}
-	return os.Rename(draft, path)
+	return os.WriteFile(path, []byte(content), mode)
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,32 +22,75 @@ func TestTheHostnameResolves(t *testing.T) {
 	}
 }
 
-func TestNamesAreWrittenWhereProgramsLook(t *testing.T) {
-	etc := filepath.Join(t.TempDir(), "etc") // an image without one
-	if err := writeNames(etc, "box", strings.Repeat("0", 32)); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"hostname": "box\n", "machine-id": strings.Repeat("0", 32) + "\n"} {
-		if got, err := os.ReadFile(filepath.Join(etc, name)); string(got) != want {
-			t.Errorf("%s: %q %v", name, got, err)
+// linked returns directories with links from one to the other, and names in there.
+func linked(t *testing.T, known map[string]string) (etc, names string) {
+	t.Helper()
+	etc, names = filepath.Join(t.TempDir(), "etc"), filepath.Join(t.TempDir(), "names")
+	for name, content := range known {
+		if err := errors.Join(os.MkdirAll(etc, 0o755), os.WriteFile(filepath.Join(etc, name), []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if entries, _ := os.ReadDir(etc); len(entries) != 3 {
-		t.Error("drafts were left:", entries)
+	if err := errors.Join(linkNames(etc, names), writeNames(names, "box", strings.Repeat("0", 32))); err != nil {
+		t.Fatal(err)
+	}
+	return etc, names
+}
+
+func TestNamesAreFoundWhereProgramsLook(t *testing.T) {
+	for _, known := range []map[string]string{
+		{}, // an image without any
+		{"hostname": "old\n", "machine-id": "uninitialized\n", "hosts": "10.0.0.1 db\n"},
+	} {
+		etc, _ := linked(t, known)
+		for name, want := range map[string]string{"hostname": "box\n", "machine-id": strings.Repeat("0", 32) + "\n"} {
+			if got, err := os.ReadFile(filepath.Join(etc, name)); string(got) != want {
+				t.Errorf("%s: %q %v", name, got, err)
+			}
+		}
+		if hosts, err := os.ReadFile(filepath.Join(etc, "hosts")); string(hosts) != hostsFile(known["hosts"], "box") {
+			t.Errorf("%q %v", hosts, err)
+		}
+		if entries, _ := os.ReadDir(etc); len(entries) != 3 {
+			t.Error("drafts were left:", entries)
+		}
+	}
+}
+
+func TestAnotherNameTakesThePlaceOfTheFirst(t *testing.T) {
+	etc, names := linked(t, nil)
+	if err := writeNames(names, "other", strings.Repeat("1", 32)); err != nil {
+		t.Fatal(err)
+	}
+	hosts, _ := os.ReadFile(filepath.Join(etc, "hosts"))
+	name, _ := os.ReadFile(filepath.Join(etc, "hostname"))
+	if string(name) != "other\n" || strings.Contains(string(hosts), "box") || !strings.Contains(string(hosts), "other") {
+		t.Errorf("%q %q", name, hosts)
+	}
+}
+
+func TestWhatSomebodyPutThereHimselfStays(t *testing.T) {
+	etc, names := linked(t, nil)
+	path := filepath.Join(etc, "hosts")
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("10.0.0.1 db\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeNames(names, "other", strings.Repeat("1", 32)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); string(got) != "10.0.0.1 db\n" {
+		t.Errorf("%q %v", got, err)
 	}
 }
 
 func TestAFileThatIsRightIsNotTouched(t *testing.T) {
-	etc := t.TempDir()
-	if err := writeNames(etc, "box", strings.Repeat("0", 32)); err != nil {
-		t.Fatal(err)
-	}
+	_, names := linked(t, nil)
 	long := time.Unix(1_000_000_000, 0)
-	path := filepath.Join(etc, "hosts")
+	path := filepath.Join(names, "hosts")
 	if err := os.Chtimes(path, long, long); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeNames(etc, "box", strings.Repeat("0", 32)); err != nil {
+	if err := writeNames(names, "box", strings.Repeat("0", 32)); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(long) {

@@ -142,15 +142,37 @@ type vsockAddr uint32
 func (vsockAddr) Network() string  { return "vsock" }
 func (a vsockAddr) String() string { return strconv.FormatUint(uint64(a), 10) }
 
-// ring connects to a port of the host, to say that this machine listens now. Whether anybody hears it is not known here:
-// a host that does not wait for it has no such port.
+// ring connects to a port of the host, to say that this machine listens now, and again whenever the transport was reset:
+// that is how a machine learns that it was saved and is going on elsewhere. It ends when the host hangs up. Whether
+// anybody hears it is not known here: a host that does not wait for it has no such port.
 func ring(port uint32) {
+	for ringOnce(port) {
+	}
+}
+
+// ringOnce tells whether the connection was made and broke.
+func ringOnce(port uint32) bool {
 	fd, err := syscall.Socket(afVsock, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return
+		return false
 	}
 	defer syscall.Close(fd)
 	host := sockaddrVM{family: afVsock, port: port, cid: cidHost}
-	for host.call(syscall.SYS_CONNECT, uintptr(fd)) == syscall.EINTR {
+	switch err := host.call(syscall.SYS_CONNECT, uintptr(fd)); err {
+	case nil:
+	case syscall.EINTR:
+		return true
+	default:
+		return false
+	}
+	var nothing [1]byte
+	for {
+		n, err := syscall.Read(fd, nothing[:])
+		if err == nil && n == 0 {
+			return false
+		}
+		if err != nil && err != syscall.EINTR {
+			return true
+		}
 	}
 }

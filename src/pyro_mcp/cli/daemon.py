@@ -56,4 +56,5 @@ def _show(found: DaemonPayload, json_output: bool) -> None:
         output.json_object(found)
         return
     for name, value in found.items():
-        output.human(f"{name}: {value}")
+        if name != "starts":  # `pyro doctor` shows them
+            output.human(f"{name}: {value}")

@@ -127,6 +127,8 @@ class App:
             "uptime_seconds": round(time.monotonic() - self._started, 1),
             "machines": self._engine.vms.running_count,
             "operations": self.operations,
+            # One that is leaving has closed its state, or is about to.
+            "starts": [] if self._leaving else self._engine.vms.last_starts(),
             "state_dir": str(settings.state_dir),
             "socket": str(settings.daemon_socket),
             "log": str(settings.daemon_log),

@@ -91,7 +91,12 @@ async def list_environments(call: Call) -> Payload:
 
 
 async def pull_environment(call: Call, *, environment: str) -> Payload:
-    return await call.engine.environments.pull(require_text("environment", environment), call.sink)
+    return await call.engine.pull(
+        require_text("environment", environment),
+        call.sink,
+        vmm=call.vmm,
+        require_isolation=parse_isolation(call.require_isolation),
+    )
 
 
 async def inspect_environment(call: Call, *, environment: str) -> Payload:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from pyro_mcp.config import Settings
-from pyro_mcp.engine.environments import Environments
+from pyro_mcp.engine.environments import Environments, progress_payload
 from pyro_mcp.engine.launchpad import Launchpad
 from pyro_mcp.engine.lifecycle import Lifecycle
+from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.vmms import Vmms
 from pyro_mcp.engine.vms import Vms
 from pyro_mcp.environments.store import Store
+from pyro_mcp.errors import PyroError
+from pyro_mcp.model.environment import Progress
+from pyro_mcp.model.machine import Isolation
+from pyro_mcp.model.payloads import EnvironmentPayload
 from pyro_mcp.model.record import EndReason, MachineState
 from pyro_mcp.state.commands import CommandTable
 from pyro_mcp.state.database import Database
 from pyro_mcp.state.machines import MachineTable
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -29,8 +37,24 @@ class Engine:
         self.environments = Environments(store)
         self._commands = CommandTable(self._database)
         self._lifecycle = Lifecycle(self._table, self._launchpad, on_change=on_change)
-        vmms = Vmms(settings, store)
-        self.vms = Vms(self._table, self._commands, self.environments, self._lifecycle, vmms, on_change=on_change)
+        self._vmms = Vmms(settings, store)
+        self.vms = Vms(self._table, self._commands, self.environments, self._lifecycle, self._vmms, on_change=on_change)
+
+    async def pull(self, name: str, sink: Sink, *, vmm: str, require_isolation: Isolation | None) -> EnvironmentPayload:
+        """Install an environment unless it is; a damaged one is made anew. Its first machine then starts quickly, too.
+
+        Where no VMM can be used nothing is prepared, which is no error here.
+        """
+        environment = await self.environments.install(name, sink)
+        if self.settings.templates:
+            step = Progress("template", 0, 0, "steps")
+            await sink.event({"event": "progress", "environment": name, **progress_payload(step)})
+            try:
+                choice = await self._vmms.choose(vmm, require_isolation, environment)
+                await self._launchpad.prepare(environment, choice.driver)
+            except PyroError as error:
+                _log.warning("no template for %s: %s", name, error)
+        return self.environments.payload(environment)
 
     async def recover(self) -> None:
         """Take over the machines that an earlier daemon left running; nothing else of it stays.
@@ -51,5 +75,6 @@ class Engine:
 
     async def close(self) -> None:
         """End every machine and close the state."""
+        await self._launchpad.templates.close()
         await self._lifecycle.shut_down()
         self._database.close()

@@ -26,15 +26,20 @@ class Environments:
         """Raises NotFoundError for a name the catalog does not have, IntegrityError for a damaged image."""
         return _payload(catalog.find(name), await asyncio.to_thread(self.store.resolve, name))
 
-    async def pull(self, name: str, sink: Sink) -> EnvironmentPayload:
-        """Install `name` unless it is; a damaged one is made anew."""
-        return _payload(catalog.find(name), await self.install(name, sink))
+    @staticmethod
+    def payload(installed: InstalledEnvironment) -> EnvironmentPayload:
+        return _payload(catalog.find(installed.name), installed)
 
     async def ensure(self, name: str, sink: Sink) -> InstalledEnvironment:
         """The environment, installed now if it was not. A damaged one is an IntegrityError: it is said, not mended."""
         catalog.find(name)
         installed = await asyncio.to_thread(self.store.resolve, name)
         return installed or await self.install(name, sink)
+
+    @staticmethod
+    def require(name: str) -> None:
+        """Raises NotFoundError for a name the catalog does not have."""
+        catalog.find(name)
 
     async def prune(self) -> PrunePayload:
         result = await asyncio.to_thread(self.store.prune)

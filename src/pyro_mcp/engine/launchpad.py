@@ -7,25 +7,37 @@ import logging
 import os
 from collections.abc import Collection
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from pyro_mcp.config import BUNDLE_PLATFORM, Settings
 from pyro_mcp.disk.ext4 import blank
+from pyro_mcp.engine.templates import Templates
+from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.environments.store import Store
 from pyro_mcp.errors import NotFoundError
-from pyro_mcp.host import bundle, probe, process
+from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.files import Verified
-from pyro_mcp.machines.steps import MachinePlan, remove_directory
+from pyro_mcp.machines.directory import remove_directory
+from pyro_mcp.machines.machine import Machine, TemplateError
+from pyro_mcp.machines.steps import MachinePlan
+from pyro_mcp.model.environment import InstalledEnvironment
+from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
+from pyro_mcp.model.requests import MachineRequest
 from pyro_mcp.state.machines import MachineTable
 from pyro_mcp.vmm.driver import Driver
-from pyro_mcp.vmm.registry import drivers
+from pyro_mcp.vmm.registry import named
 
 SCRATCH_BYTES = 16 << 30
 """Virtual size of a guest's writable disk; on the host it takes what the guest wrote."""
 
 JAIL_UID_BASE = 0x7000_0000
 """First of the 65,536 uids that VMMs become under root: above all ranges that systemd documents as in use."""
+
+TRIAL_UID = JAIL_UID_BASE + 0x1_0000
+TEMPLATE_UID = TRIAL_UID + 1
+"""Those of VMMs that are nobody's machine, behind all others."""
 
 _GUEST = "bin/pyro-guest"
 
@@ -38,20 +50,43 @@ class Launchpad:
         self._table = table
         self._store = store
         self._verified = Verified()
+        self.templates = Templates(
+            store.shelf, settings.state_dir / "machines", uid=TEMPLATE_UID if os.geteuid() == 0 else None
+        )
 
     async def plan(self, record: MachineRecord, resources: ExitStack) -> MachinePlan:
         """Everything a start of `record` needs; what must be held while it runs is entered into `resources`."""
-        planning = asyncio.create_task(asyncio.to_thread(self._plan, record, resources))
+        plan = await in_thread(lambda: self._plan(record, resources))
+        fresh = not plan.driver.info.on_host and plan.running is None and not plan.scratch.exists()
+        return replace(plan, template=await self.templates.get(plan)) if fresh and self._settings.templates else plan
+
+    async def launch(self, plan: MachinePlan) -> Machine:
+        """Start the machine of `plan`: from its template if there is one that is good, else cold. Raises PyroError."""
+        if plan.template is None:
+            return await Machine.start(plan)
         try:
-            return await asyncio.shield(planning)
-        except asyncio.CancelledError:
-            # A thread cannot be cancelled. What it takes hold of must be in `resources` before our caller lets go.
-            await asyncio.wait({planning})
-            raise
+            machine = await Machine.start(plan)
+        except TemplateError as error:
+            _log.warning("VM %s boots cold: %s", plan.vm_id, error)
+            await self.templates.failed(plan.template)
+            return await Machine.start(replace(plan, template=None))
+        self.templates.worked(plan.template)
+        return machine
+
+    async def prepare(self, environment: InstalledEnvironment, driver: Driver) -> None:
+        """Have the template for usual machines of `environment` ready. Raises PyroError where nothing can start."""
+        usual = MachineRequest(environment.name)
+        with ExitStack() as resources:
+            plan = await in_thread(
+                lambda: self._guest_plan(environment, driver, usual.vcpu_count, usual.mem_mib, resources)
+            )
+            await self.templates.get(plan)
 
     def _plan(self, record: MachineRecord, resources: ExitStack) -> MachinePlan:
-        guest = self._settings.guest_binary
-        self._verified.check(guest, lambda: bundle.verify(self._settings.bundle_dir / BUNDLE_PLATFORM, _GUEST))
+        driver = named(record.driver, self._settings.firecracker_binary)
+        if driver.info.on_host:
+            self._verify_guest_binary()
+            return self._host_plan(record, driver)
         environment = self._store.resolve(record.environment)
         if environment is None or environment.digest != record.environment_digest:
             raise NotFoundError(
@@ -59,19 +94,58 @@ class Launchpad:
                 code="environment-not-installed",
                 hint="delete this VM and create another",
             )
-        resources.enter_context(self._store.lease(environment))
-        driver = self._driver(record.driver)
-        return MachinePlan(
+        return replace(
+            self._guest_plan(environment, driver, record.vcpu_count, record.mem_mib, resources),
             vm_id=record.vm_id,
             directory=self._directory(record.vm_id),
             uid=JAIL_UID_BASE + record.slot % 0x1_0000 if os.geteuid() == 0 else None,
+            on_process=lambda identity: self._table.set_process(record.vm_id, identity),
+            running=record.process,
+        )
+
+    def _guest_plan(
+        self,
+        environment: InstalledEnvironment,
+        driver: Driver,
+        vcpu_count: int,
+        mem_mib: int,
+        resources: ExitStack,
+    ) -> MachinePlan:
+        """A machine that is nobody's yet; what must be held while it runs is entered into `resources`."""
+        guest = self._settings.guest_binary
+        self._verify_guest_binary()
+        resources.enter_context(self._store.lease(environment))
+        return MachinePlan(
+            vm_id="",
+            directory=self._directory(""),
+            uid=None,
             driver=driver,
             environment=self._store.with_kernel(environment, driver.info.kernel_format),
             initramfs=self._store.initramfs(environment, guest),
             blank_scratch=self._blank(),
+            vcpu_count=vcpu_count,
+            mem_mib=mem_mib,
+            tsc_khz=probe.tsc_khz(guest, cache=self._settings.environment_cache_dir / "tsc.json"),
+            boot_timeout_seconds=self._settings.boot_timeout_seconds,
+            on_process=lambda _: None,
+        )
+
+    def _verify_guest_binary(self) -> None:
+        bundle_dir = self._settings.bundle_dir / BUNDLE_PLATFORM
+        self._verified.check(self._settings.guest_binary, lambda: bundle.verify(bundle_dir, _GUEST))
+
+    def _host_plan(self, record: MachineRecord, driver: Driver) -> MachinePlan:
+        return MachinePlan(
+            vm_id=record.vm_id,
+            directory=self._directory(record.vm_id),
+            uid=None,
+            driver=driver,
+            environment=None,
+            initramfs=self._settings.guest_binary,
+            blank_scratch=None,
             vcpu_count=record.vcpu_count,
             mem_mib=record.mem_mib,
-            tsc_khz=probe.tsc_khz(guest, cache=self._settings.state_dir / "tsc.json"),
+            tsc_khz=0,
             boot_timeout_seconds=self._settings.boot_timeout_seconds,
             on_process=lambda identity: self._table.set_process(record.vm_id, identity),
             running=record.process,
@@ -85,6 +159,9 @@ class Launchpad:
 
     async def remove_leftovers(self, record: MachineRecord) -> None:
         """End and delete whatever there still is of a machine; most often nothing."""
+        if record.isolation is Isolation.NONE:
+            directory = self._directory(record.vm_id)
+            await strays.end_marked(directory.parent, lambda name: name == directory.name)
         if record.process is not None:
             await process.kill_and_wait(record.process)
         await remove_directory(self._directory(record.vm_id))
@@ -101,9 +178,10 @@ class Launchpad:
 
         Works from what the host shows, not from records: a daemon killed between starting a process and noting it down
         has left no note, and a note may be wrong. A VMM is known by its standard output, the log FIFO in its machine's
-        directory.
+        directory; what runs on the host itself by a marker in its environment, or by its parents.
         """
         machines = (self._settings.state_dir / "machines").resolve()
+        await strays.end_marked(machines, lambda name: name not in spare)
         for identity, log in (await asyncio.to_thread(process.with_output_beneath, machines)).items():
             if log.parent.name not in spare:
                 _log.warning("ending process %d of %s", identity.pid, log.parent.name)
@@ -112,10 +190,6 @@ class Launchpad:
         for directory in machines.iterdir() if machines.is_dir() else ():
             if directory.name not in known:
                 await remove_directory(directory)
-
-    def _driver(self, name: str) -> Driver:
-        (driver,) = (known for known in drivers(self._settings.firecracker_binary) if known.info.name == name)
-        return driver
 
     def _directory(self, vm_id: str) -> Path:
         return self._settings.state_dir / "machines" / vm_id

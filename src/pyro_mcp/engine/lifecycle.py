@@ -140,8 +140,11 @@ class Lifecycle:
             if not self._table.transition(vm_id, {MachineState.CREATED, MachineState.STOPPED}, MachineState.STARTING):
                 raise ConflictError(f"VM {vm_id} is {record.state.value} already")
             live.start = asyncio.current_task()
+            started = time.perf_counter()
             try:
-                machine = await Machine.start(await self._launchpad.plan(record, live.resources))
+                plan = await self._launchpad.plan(record, live.resources)
+                planned_ms = round((time.perf_counter() - started) * 1000, 1)
+                machine = await self._launchpad.launch(plan)
             except BaseException as error:
                 live.resources.close()
                 self._end(vm_id, {MachineState.STARTING}, MachineState.STOPPED, EndReason.START_FAILED)
@@ -151,7 +154,7 @@ class Lifecycle:
             finally:
                 live.start = None
             live.machine = machine
-            self._table.set_timings(vm_id, machine.timings_ms)
+            self._table.set_timings(vm_id, {"plan": planned_ms, **machine.timings_ms})
             # If a deletion has begun meanwhile, it waits for the lock and takes the machine with it.
             if self._table.transition(vm_id, {MachineState.STARTING}, MachineState.RUNNING):
                 live.watcher = asyncio.create_task(self._watch(vm_id, live, machine))

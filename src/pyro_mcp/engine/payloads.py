@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pyro_mcp.model.payloads import LastCommand, NetworkPayload, VmPayload
+from pyro_mcp.model.payloads import LastCommand, NetworkPayload, StartPayload, VmPayload
 from pyro_mcp.model.record import CommandRecord, MachineRecord
 
 
@@ -25,11 +25,22 @@ def vm_payload(record: MachineRecord, commands: Sequence[CommandRecord]) -> VmPa
         "ended_at": None if record.ended_at is None else timestamp(record.ended_at),
         "end_reason": record.end_reason.value if record.end_reason else None,
         "network_enabled": record.network,
-        "allow_host_compat": False,
+        "allow_host_compat": record.allow_host_compat,
         "timings_ms": dict(record.timings_ms),
         "command_count": len(commands),
         "last_command": _last_command(commands[-1]) if commands else None,
         "metadata": {"vmm": record.driver},
+    }
+
+
+def start_payload(record: MachineRecord) -> StartPayload:
+    return {
+        "vm_id": record.vm_id,
+        "environment": record.environment,
+        "vmm": record.driver,
+        "restored": "restore" in record.timings_ms,
+        "total_ms": round(sum(record.timings_ms.values()), 1),
+        "timings_ms": dict(record.timings_ms),
     }
 
 

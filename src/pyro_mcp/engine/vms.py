@@ -10,16 +10,18 @@ from pyro_mcp._version import __version__
 from pyro_mcp.engine.environments import Environments
 from pyro_mcp.engine.lifecycle import Lifecycle
 from pyro_mcp.engine.live import Execution
-from pyro_mcp.engine.payloads import network_payload, vm_payload
+from pyro_mcp.engine.payloads import network_payload, start_payload, vm_payload
 from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.vmms import Vmms
 from pyro_mcp.errors import ConflictError, HostError, NotFoundError
 from pyro_mcp.model.machine import Isolation
-from pyro_mcp.model.payloads import DeletePayload, NetworkPayload, ReapPayload, VmPayload
+from pyro_mcp.model.payloads import DeletePayload, NetworkPayload, ReapPayload, StartPayload, VmPayload
 from pyro_mcp.model.record import EndReason, MachineRecord, MachineState
 from pyro_mcp.model.requests import MachineRequest, new_vm_id
 from pyro_mcp.state.commands import CommandTable
 from pyro_mcp.state.machines import MachineTable
+
+_LAST_STARTS = 10
 
 
 class Vms:
@@ -54,16 +56,28 @@ class Vms:
         require_isolation: Isolation | None,
         ephemeral: bool = False,
     ) -> MachineRecord:
-        """Reserve a VM; nothing runs yet. Its time to live starts now. Pulls the environment if it is missing."""
+        """Reserve a VM; nothing runs yet. Its time to live starts now. Pulls the environment if it is missing.
+
+        Where no VMM runs and the request allows it, what will run, will run on the host itself: the sink hears why.
+        """
         if request.network:
             raise HostError(
                 "this version gives guests no network yet",
                 code="network-unavailable",
                 hint="run without --network; the guest then has no route anywhere",
             )
-        await self._vmms.choose(vmm, require_isolation, None)
-        environment = await self._environments.ensure(request.environment, sink)
-        info = (await self._vmms.choose(vmm, require_isolation, environment)).info
+        compat = request.allow_host_compat
+        choice = await self._vmms.choose(vmm, require_isolation, None, allow_host_compat=compat)
+        digest = ""
+        if choice.driver.info.on_host:
+            self._environments.require(request.environment)
+        else:
+            environment = await self._environments.ensure(request.environment, sink)
+            choice = await self._vmms.choose(vmm, require_isolation, environment, allow_host_compat=compat)
+            digest = environment.digest
+        if choice.no_vmm:
+            await sink.event({"event": "host_compat", "reason": choice.no_vmm})
+        info = choice.driver.info
         now = time.time()
         record = self._table.insert(
             MachineRecord(
@@ -71,13 +85,14 @@ class Vms:
                 vm_id=new_vm_id(),
                 state=MachineState.CREATED,
                 ephemeral=ephemeral,
-                environment=environment.name,
+                environment=request.environment,
                 environment_version=__version__,
-                environment_digest=environment.digest,
+                environment_digest=digest,
                 vcpu_count=request.vcpu_count,
                 mem_mib=request.mem_mib,
                 ttl_seconds=request.ttl_seconds,
                 network=request.network,
+                allow_host_compat=compat,
                 driver=info.name,
                 isolation=info.isolation,
                 execution_mode=info.execution_mode,
@@ -135,6 +150,10 @@ class Vms:
 
     def payload(self, record: MachineRecord) -> VmPayload:
         return vm_payload(record, self._commands.of(record.vm_id))
+
+    def last_starts(self) -> list[StartPayload]:
+        """The last ten, latest first."""
+        return [start_payload(record) for record in self._table.started(_LAST_STARTS)]
 
     def network_info(self, vm_id: str) -> NetworkPayload:
         return network_payload(self.find(vm_id))

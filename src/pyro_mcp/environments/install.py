@@ -28,7 +28,7 @@ def install(layout: Layout, entry: CatalogEntry, progress: ProgressSink, cancel:
     with tools.space_errors(layout.root), layout.lock(entry.name) as mine:
         if not mine.try_exclusive():
             progress(Progress("wait", 0, 0, "steps", "another process is installing it"))
-            _wait(mine, cancel)
+            wait(mine, cancel)
         if (found := records.find_whole(layout, entry.name)) is not None:
             return found
         layout.sweep()
@@ -57,7 +57,7 @@ def _kernel(layout: Layout, entry: CatalogEntry, bench: Tools, progress: Progres
     """The kernel that is there, if it is whole and of this catalog; else one made now."""
     with layout.lock(kernel.STEP) as alone:
         if not alone.try_exclusive():
-            _wait(alone, bench.cancel)
+            wait(alone, bench.cancel)
         for path in sorted(layout.kernels.glob("*.json")):
             found = manifest.read_kernel(path)
             if found is not None and found.catalog_version == catalog.VERSION and _whole(layout, found):
@@ -90,7 +90,7 @@ def _record(entry: CatalogEntry, used: KernelRecord, out: Path, progress: Progre
     )
 
 
-def _wait(lock: Lock, cancel: Cancellation | None) -> None:
+def wait(lock: Lock, cancel: Cancellation | None) -> None:
     """Take a lock that is held for long, in a way that can be cancelled: a child waits for it on our descriptor."""
     argv = ["flock", "--exclusive", str(lock.fileno())]
     waited = command.run(argv, deadline_seconds=_WAIT_SECONDS, cancel=cancel, pass_fds=(lock.fileno(),))

@@ -6,6 +6,7 @@
     initramfs/KERNEL.DIGEST.cpio  made when needed
     vmlinux/KERNEL.elf            made when needed; KERNEL.json beside it has its digest
     objects/DIGEST/               files that never change again, and `lease`, locked (shared) by their users
+    templates/KEY/                saved machines (`templates.py`): made when needed, read whole before they are used
     work/RANDOM/                  a build under way; `lease` in it is locked by the builder and all its tools
 
 A killed process leaves its directory in `work/` with nobody holding the lock: that is how a sweep knows it.
@@ -46,6 +47,7 @@ class Layout:
         self.objects = root / "objects"
         self.kernels = root / "kernels"
         self.environments = root / "environments"
+        self.templates = root / "templates"
         self._work = root / "work"
         self._locks = root / "locks"
         self._initramfs = root / "initramfs"
@@ -60,7 +62,7 @@ class Layout:
                 hint="set PYRO_ENVIRONMENT_CACHE_DIR to a path without one",
             )
         try:
-            for directory in (self.objects, self.kernels, self.environments, self._work, self._locks):
+            for directory in (self.objects, self.kernels, self.environments, self.templates, self._work, self._locks):
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._not_writable(error.strerror or str(error)) from error
@@ -157,6 +159,11 @@ class Layout:
             directory.rename(place)
             files.sync(self.objects)
             record()
+
+    def put_away(self, place: Path) -> None:
+        """Move a directory to the leftovers, for the next sweep, if it is there. Only while `changing`."""
+        with suppress(FileNotFoundError):
+            self._discard(place)
 
     def in_use(self, digest: str) -> bool:
         """Whether anybody leases this object. Ask while `changing`: then nobody can begin to."""

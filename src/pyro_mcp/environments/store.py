@@ -11,6 +11,7 @@ from pathlib import Path
 from pyro_mcp.environments import catalog, install, pruning, records, vmlinux
 from pyro_mcp.environments.initramfs import build_initramfs
 from pyro_mcp.environments.layout import LEASE, Layout
+from pyro_mcp.environments.templates import Shelf
 from pyro_mcp.errors import IntegrityError, NotFoundError
 from pyro_mcp.host import files
 from pyro_mcp.host.command import Cancellation
@@ -29,6 +30,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._layout = Layout(root)
+        self.shelf = Shelf(self._layout)
         self._initramfs: dict[tuple[str, Path, files.Fingerprint], tuple[Path, files.Fingerprint]] = {}
 
     def list(self) -> list[tuple[CatalogEntry, InstalledEnvironment | None]]:
@@ -124,7 +126,8 @@ class Store:
 def _lease(directory: Path, held: ExitStack) -> bool:
     """Lock the object in `directory` for the life of `held`; False if it is gone."""
     try:
-        lock = held.enter_context(Lock(directory / LEASE))
+        # Read-only: in a shared cache an object may be somebody else's.
+        lock = held.enter_context(Lock(directory / LEASE, create=False))
     except FileNotFoundError:
         return False
     return lock.try_shared()

@@ -7,6 +7,7 @@ host, in a user namespace in which it owns nothing but itself. It is spawned so 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -63,8 +64,8 @@ class Jail:
         self._uid = uid
         self._on_process = on_process
 
-    async def __call__(self, plan: VmmPlan, inherited: Sequence[socket.socket]) -> ProcessIdentity:
-        _require_tools()
+    async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
+        require_tools()
         log = self._log.make()
         for bind in plan.binds:
             if not bind.read_only:
@@ -76,7 +77,7 @@ class Jail:
         with told, gate:
             with info, blocked:
                 argv = jail_argv(plan, devices, uid=self._uid, info=info.fileno(), block=blocked.fileno())
-                descriptors = (info.fileno(), blocked.fileno(), *(listener.fileno() for listener in inherited))
+                descriptors = (info.fileno(), blocked.fileno(), *inherited)
                 child = process.spawn_detached(argv, output=log, inherit=descriptors)
                 self._log.follow()
             try:
@@ -123,8 +124,18 @@ class Jail:
 
     def _give(self, path: Path) -> None:
         """Make a file the VMM's own, where it runs as somebody else."""
-        if self._uid is not None:
+        if self._uid is None:
+            return
+        try:
             os.chown(path, self._uid, self._uid)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise HostError(
+                f"there is no user {self._uid} here: this root's user namespace has too few ids",
+                code="userns-disabled",
+                hint=f"run pyro as an ordinary user, or give the container more ids than {self._uid}",
+            ) from error
 
     def _device(self, device: Path) -> Bind:
         """A device as the VMM may open it. Where we are root that is a node of its own, whatever the host's allows."""
@@ -141,10 +152,13 @@ class Jail:
         return Bind(node, str(device), read_only=False)
 
 
-def _require_tools() -> None:
-    for tool, package in _TOOLS.items():
+def require_tools() -> None:
+    """Raises HostError for a program that every jail needs, or root's, and this host does not have."""
+    dropping = {_SETPRIV: "util-linux", _UNSHARE: "util-linux"} if os.geteuid() == 0 else {}
+    for tool, package in {**_TOOLS, **dropping}.items():
         if shutil.which(tool) is None:
-            raise HostError(f"{tool} is not installed", code=f"{tool}-missing", hint=f"sudo apt-get install {package}")
+            name = Path(tool).name
+            raise HostError(f"{name} is not installed", code=f"{name}-missing", hint=f"sudo apt-get install {package}")
 
 
 async def _identity(told: socket.socket) -> ProcessIdentity:

@@ -8,14 +8,18 @@ from collections.abc import AsyncIterator, Mapping
 
 from pyro_mcp.agent.messages import Exited, Output
 from pyro_mcp.errors import GuestError, VmmError
+from pyro_mcp.machines.clock import ClockWatch
+from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import END_SECONDS, ended, means_end
 from pyro_mcp.machines.steps import (
     ADOPTION,
     COLD_START,
+    HOST_START,
+    RESTORED_START,
     RUNNING_PARTS,
     Assembly,
     MachinePlan,
-    remove_directory,
+    give_identity,
     run_steps,
     undo_steps,
 )
@@ -23,7 +27,9 @@ from pyro_mcp.machines.steps import (
 _POWEROFF_SECONDS = 10.0
 _DEATH_SECONDS = 2.0
 
-WORKSPACE = "/workspace"
+
+class TemplateError(Exception):
+    """A template is no good, whatever the reason: boot cold."""
 
 
 class Machine:
@@ -32,14 +38,26 @@ class Machine:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._death: GuestError | None = None
+        self._clock = ClockWatch()
         self._ending = asyncio.create_task(self._watch())
 
     @classmethod
     async def start(cls, plan: MachinePlan) -> Machine:
-        """Boot cold. Leaves nothing behind when it fails. Raises VmmError, GuestError, HostError."""
+        """Restore `plan.template`, or boot. Leaves nothing behind when it fails.
+
+        Raises TemplateError for a machine that cannot be restored, VmmError, GuestError, HostError.
+        """
         assembly = Assembly(plan)
-        await run_steps(assembly, COLD_START)
-        return cls(assembly)
+        if plan.template is None:
+            await run_steps(assembly, HOST_START if plan.driver.info.on_host else COLD_START)
+        else:
+            try:
+                await run_steps(assembly, RESTORED_START)
+            except (VmmError, GuestError) as error:
+                raise TemplateError(f"nothing can be restored from its template: {error.message}") from error
+        machine = cls(assembly)
+        machine._clock.was_set()
+        return machine
 
     @classmethod
     async def adopt(cls, plan: MachinePlan) -> Machine:
@@ -68,8 +86,10 @@ class Machine:
         Leaving the iteration early kills the command's whole process tree. Raises GuestError when the machine dies or
         its agent stops making sense.
         """
+        await self._set_clock()
+        cwd = str(self._assembly.plan.workspace)
         execution = self._assembly.connected_agent.exec(
-            argv, env=environment or {}, cwd=WORKSPACE, timeout_ms=timeout_seconds * 1000
+            argv, env=environment or {}, cwd=cwd, timeout_ms=timeout_seconds * 1000
         )
         try:
             async with execution as events:
@@ -101,6 +121,12 @@ class Machine:
         self._death = await ended(vmm, how, "the command")
         await self._assembly.connected_agent.close()
         return how
+
+    async def _set_clock(self) -> None:
+        """After the host slept, or its clock was set, a guest's is wrong."""
+        if self._clock.due() and not self._assembly.plan.driver.info.on_host:
+            await give_identity(self._assembly)
+            self._clock.was_set()
 
     async def _take_down(self) -> None:
         await asyncio.shield(undo_steps(self._assembly, RUNNING_PARTS))

@@ -6,27 +6,34 @@ The names are public: they stand in errors, logs and `timings_ms`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from pyro_mcp.agent.channel import Connector, SerialConnector
 from pyro_mcp.agent.client import GuestAgent
+from pyro_mcp.agent.unix import UnixConnector
 from pyro_mcp.agent.vsock import VsockConnector
 from pyro_mcp.disk.clone import clone
+from pyro_mcp.environments.templates import Template
 from pyro_mcp.errors import PyroError
+from pyro_mcp.machines.directory import HOST_WORKSPACE, remove_directory
 from pyro_mcp.machines.ending import guard
 from pyro_mcp.machines.jail import Jail
+from pyro_mcp.machines.unjailed import Unjailed
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Disk, MachineSpec, ProcessIdentity
-from pyro_mcp.vmm.driver import Driver, GuestEndpoint, Vmm
+from pyro_mcp.vmm.driver import Driver, GuestEndpoint, Saved, Vmm
 
 SCRATCH = "scratch.ext4"
+_WARM_MS = 30_000
+# A guest's clock is behind by as long as the request was on its way; the way back counts here, too.
+_CLOCK_SKEW_NS = 60_000_000
+_CLOCK_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +43,52 @@ class MachinePlan:
     `uid` is the unprivileged user the VMM becomes where pyro runs as root, else None. `on_process` is told of the
     process as soon as it exists, so that a record can be kept of what must be ended. `running` is that process where an
     earlier daemon started it.
+
+    Where the driver runs commands on the host itself, there is no `environment`, no `blank_scratch`, and the agent's
+    program stands in the place of the `initramfs`.
     """
 
     vm_id: str
     directory: Path
     uid: int | None
     driver: Driver
-    environment: InstalledEnvironment
+    environment: InstalledEnvironment | None
     initramfs: Path
-    blank_scratch: Path
+    blank_scratch: Path | None
     vcpu_count: int
     mem_mib: int
     tsc_khz: int
     boot_timeout_seconds: float
     on_process: Callable[[ProcessIdentity], None]
     running: ProcessIdentity | None = None
+    template: Template | None = None
+    """What it is restored from, instead of booting."""
 
     @property
     def scratch(self) -> Path:
         return self.directory / SCRATCH
 
     @property
+    def workspace(self) -> Path:
+        """Where commands begin: /workspace in a guest, a directory of the machine's own on the host."""
+        return self.directory / HOST_WORKSPACE if self.environment is None else Path("/workspace")
+
+    @property
     def spec(self) -> MachineSpec:
         return MachineSpec(
             vcpu_count=self.vcpu_count,
             mem_mib=self.mem_mib,
-            kernel=self.environment.kernel,
+            kernel=self.initramfs if self.environment is None else self.environment.kernel,
             initramfs=self.initramfs,
-            disks=(
-                Disk("base", self.environment.rootfs, read_only=True),
-                Disk("scratch", self.scratch, read_only=False),
-            ),
+            disks=self._disks(),
             tsc_khz=self.tsc_khz,
         )
+
+    def _disks(self) -> tuple[Disk, ...]:
+        if self.environment is None:
+            return ()
+        base = Disk("base", self.environment.rootfs, read_only=True)
+        return base, Disk("scratch", self.scratch, read_only=False)
 
 
 @dataclass(slots=True)
@@ -77,7 +97,7 @@ class Assembly:
 
     plan: MachinePlan
     made_directory: bool = False
-    jail: Jail | None = None
+    jail: Jail | Unjailed | None = None
     vmm: Vmm | None = None
     agent: GuestAgent | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -129,7 +149,21 @@ class CloneScratch:
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
         if not plan.scratch.exists():
-            await asyncio.to_thread(clone, plan.blank_scratch, plan.scratch)
+            source = plan.blank_scratch if plan.template is None else plan.template.scratch.path
+            assert source is not None, "only a guest has a disk"
+            await asyncio.to_thread(clone, source, plan.scratch)
+
+    async def undo(self, machine: Assembly) -> None:
+        pass  # it lives and dies with the directory
+
+
+class MakeWorkspace:
+    """Where commands begin that run on the host itself; it begins empty."""
+
+    name = "workspace"
+
+    async def do(self, machine: Assembly) -> None:
+        machine.plan.workspace.mkdir(mode=0o700)
 
     async def undo(self, machine: Assembly) -> None:
         pass  # it lives and dies with the directory
@@ -142,7 +176,7 @@ class StartVmm:
 
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
-        machine.jail = Jail(plan.directory, uid=plan.uid, on_process=plan.on_process)
+        machine.jail = _launcher(plan)
         machine.vmm = await plan.driver.boot(plan.spec, plan.directory, machine.jail)
 
     async def undo(self, machine: Assembly) -> None:
@@ -150,6 +184,28 @@ class StartVmm:
             await machine.vmm.stop()
         if machine.jail is not None:
             machine.jail.close()
+
+
+class StartSavableVmm(StartVmm):
+    """The same, so that the machine can be saved."""
+
+    async def do(self, machine: Assembly) -> None:
+        plan = machine.plan
+        machine.jail = _launcher(plan)
+        machine.vmm = await plan.driver.boot(plan.spec, plan.directory, machine.jail, savable=True)
+
+
+class RestoreVmm(StartVmm):
+    """The VMM process in its jail, until the saved machine runs in it."""
+
+    name = "restore"
+
+    async def do(self, machine: Assembly) -> None:
+        plan, template = machine.plan, machine.plan.template
+        assert template is not None, "there is something to restore"
+        machine.jail = _launcher(plan)
+        saved = Saved(template.memory.descriptor, template.state.descriptor)
+        machine.vmm = await plan.driver.restore(plan.spec, plan.directory, machine.jail, saved)
 
 
 class AttachVmm:
@@ -160,7 +216,7 @@ class AttachVmm:
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
         assert plan.running is not None, "only a machine that runs can be attached to"
-        machine.jail = Jail(plan.directory, uid=plan.uid, on_process=plan.on_process)
+        machine.jail = _launcher(plan)
         machine.jail.reopen_log()
         machine.vmm = await plan.driver.attach(plan.spec, plan.directory, plan.running, machine.jail)
 
@@ -189,16 +245,28 @@ class GiveIdentity:
     name = "identity"
 
     async def do(self, machine: Assembly) -> None:
-        identity = machine.connected_agent.identity(
-            hostname=machine.plan.vm_id,
-            machine_id=secrets.token_hex(16),
-            entropy=secrets.token_bytes(32),
-            clock_ns=time.time_ns(),
-        )
-        await guard(machine.running_vmm, identity, deadline_seconds=30, waiting_for="the guest's identity")
+        await give_identity(machine)
 
     async def undo(self, machine: Assembly) -> None:
         pass  # it lives and dies with the guest
+
+
+async def give_identity(machine: Assembly) -> None:
+    """Tell the guest who it is, and what time it is; again if that took so long that it is not true any more.
+
+    Emulated, the first answer of a kind takes long and the next one does not. Raises GuestError.
+    """
+    for _ in range(_CLOCK_TRIES):
+        identity = machine.connected_agent.identity(
+            hostname=machine.plan.vm_id,
+            # Made of its name, which no other machine has: the same whenever the clock is set again.
+            machine_id=hashlib.sha256(machine.plan.vm_id.encode()).hexdigest()[:32],
+            entropy=secrets.token_bytes(32),
+            clock_ns=time.time_ns(),
+        )
+        clock = await guard(machine.running_vmm, identity, deadline_seconds=30, waiting_for="the guest's identity")
+        if time.time_ns() - clock <= _CLOCK_SKEW_NS:
+            return
 
 
 class MountDisks:
@@ -207,16 +275,37 @@ class MountDisks:
     name = "mount"
 
     async def do(self, machine: Assembly) -> None:
-        devices = machine.running_vmm.endpoint.devices
+        devices, environment = machine.running_vmm.endpoint.devices, machine.plan.environment
+        assert environment is not None, "only a guest has disks"
         mount = machine.connected_agent.mount(
             base=devices["base"],
             scratch=devices["scratch"],
-            environment=machine.plan.environment.variables,
+            environment=environment.variables,
         )
         await guard(machine.running_vmm, mount, deadline_seconds=60, waiting_for="the guest's disks")
 
     async def undo(self, machine: Assembly) -> None:
         pass  # it lives and dies with the guest
+
+
+class WarmUp:
+    """What every command needs first is read into the guest's memory: a shell, its library, its start-up files."""
+
+    name = "warm"
+
+    async def do(self, machine: Assembly) -> None:
+        await guard(machine.running_vmm, _run(machine.connected_agent), deadline_seconds=60, waiting_for="a shell")
+
+    async def undo(self, machine: Assembly) -> None:
+        pass  # it lives and dies with the guest
+
+
+async def _run(agent: GuestAgent) -> None:
+    """Whether there is a shell, and what it says, makes no difference: an environment need not have one."""
+    argv = ("sh", "-lc", "true; cat /dev/null; bash -lc true")
+    async with agent.exec(argv, env={}, cwd="/", timeout_ms=_WARM_MS) as events:
+        async for _ in events:
+            pass
 
 
 COLD_START: tuple[Step, ...] = (
@@ -227,15 +316,36 @@ COLD_START: tuple[Step, ...] = (
     GiveIdentity(),
     MountDisks(),
 )
+TEMPLATE_START: tuple[Step, ...] = (
+    MakeDirectory(),
+    CloneScratch(),
+    StartSavableVmm(),
+    GreetAgent(),
+    GiveIdentity(),
+    MountDisks(),
+    WarmUp(),
+)
+"""Up to where machines begin to differ: disks and all, but nothing of anybody's."""
+RESTORED_START: tuple[Step, ...] = (MakeDirectory(), CloneScratch(), RestoreVmm(), GreetAgent(), GiveIdentity())
+HOST_START: tuple[Step, ...] = (MakeDirectory(), MakeWorkspace(), StartVmm(), GreetAgent())
+"""Where commands run on the host itself: there is nothing to boot, to tell apart or to mount."""
 ADOPTION: tuple[Step, ...] = (AttachVmm(), GreetAgent())
 RUNNING_PARTS: tuple[Step, ...] = (StartVmm(), GreetAgent())
 """What a stop undoes; directory and disk stay for the next start."""
+
+
+def _launcher(plan: MachinePlan) -> Jail | Unjailed:
+    if plan.driver.info.on_host:
+        return Unjailed(plan.directory, on_process=plan.on_process)
+    return Jail(plan.directory, uid=plan.uid, on_process=plan.on_process)
 
 
 def connector(endpoint: GuestEndpoint, *, deadline_seconds: float) -> Connector:
     """The way to a guest's agent, which has `deadline_seconds` to turn up."""
     if endpoint.carrier == "vsock":
         return VsockConnector(endpoint.path, endpoint.doorbell, deadline_seconds=deadline_seconds)
+    if endpoint.carrier == "unix":
+        return UnixConnector(endpoint.path)
     return SerialConnector(endpoint.path, deadline_seconds=deadline_seconds)
 
 
@@ -265,20 +375,3 @@ async def undo_steps(machine: Assembly, steps: Sequence[Step]) -> None:
             first_error = first_error or error
     if first_error is not None:
         raise first_error
-
-
-async def remove_directory(directory: Path) -> None:
-    """Delete a machine's directory with all it holds. Only pyro writes there; the VMM owns single files in it."""
-    await asyncio.to_thread(_remove_tree, directory)
-
-
-def _remove_tree(directory: Path) -> None:
-    for path in (directory, *directory.glob("*/")):
-        with suppress(FileNotFoundError):
-            path.chmod(0o700)  # a VMM's room may be closed
-    shutil.rmtree(directory, ignore_errors=False, onerror=_ignore_missing)
-
-
-def _ignore_missing(_function: object, _path: str, info: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(info[1], FileNotFoundError):
-        raise info[1]

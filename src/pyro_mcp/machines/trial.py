@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pyro_mcp.agent.client import GuestAgent
 from pyro_mcp.errors import VmmError
+from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import guard
 from pyro_mcp.machines.jail import Jail
-from pyro_mcp.machines.steps import connector, remove_directory
+from pyro_mcp.machines.steps import connector
 from pyro_mcp.model.machine import MachineSpec
 from pyro_mcp.vmm.driver import Driver, Vmm
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, MachineSpec
 
@@ -19,6 +20,11 @@ def binds(spec: MachineSpec) -> Iterator[Bind]:
     yield Bind(spec.initramfs, f"{MACHINE_DIRECTORY}/initramfs")
     for number, disk in enumerate(spec.disks):
         yield Bind(disk.path, f"{MACHINE_DIRECTORY}/disk{number}", disk.read_only)
+
+
+def writable(directory: Path, name: str) -> Bind:
+    """A file of the machine's own `directory` that its VMM writes, under the same name."""
+    return Bind(directory / name, f"{MACHINE_DIRECTORY}/{name}", read_only=False)
 
 
 def devices(spec: MachineSpec) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -160,7 +159,7 @@ async def test_a_missing_tool_is_named_with_its_package(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else f"/usr/bin/{name}")
     with pytest.raises(HostError) as raised:
-        await a_jail(tmp_path)(PLAN, tuple[socket.socket, ...]())
+        await a_jail(tmp_path)(PLAN, ())
     assert raised.value.code == f"{tool}-missing"
     assert package in raised.value.hint
     assert not (tmp_path / "vmm.log").exists()

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from pyro_mcp.errors import VmmError
-from pyro_mcp.machines.steps import COLD_START, Assembly, MachinePlan, run_steps, undo_steps
+from pyro_mcp.machines.steps import COLD_START, HOST_START, Assembly, MachinePlan, run_steps, undo_steps
 
 
 class Recorded:
@@ -74,3 +74,4 @@ async def test_an_undo_that_fails_does_not_keep_others_from_being_undone(machine
 
 def test_the_names_of_the_steps_are_public_and_unique() -> None:
     assert [step.name for step in COLD_START] == ["directory", "scratch", "vmm", "agent", "identity", "mount"]
+    assert [step.name for step in HOST_START] == ["directory", "workspace", "vmm", "agent"]

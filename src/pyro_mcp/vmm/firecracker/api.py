@@ -50,6 +50,8 @@ DRIVE = Resource("PUT", "/drives", key="drive_id")
 VSOCK = Resource("PUT", "/vsock")
 ACTION = Resource("PUT", "/actions")
 STATE = Resource("PATCH", "/vm")
+SAVE = Resource("PUT", "/snapshot/create")
+LOAD = Resource("PUT", "/snapshot/load")
 
 START = ACTION(action_type="InstanceStart")
 PAUSE = STATE(state="Paused")

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from pyro_mcp.errors import HostError, VmmError
-from pyro_mcp.host import process, sockets
+from pyro_mcp.host import sockets
 from pyro_mcp.model.machine import ExecutionMode, Isolation, KernelFormat, MachineSpec, ProcessIdentity
 from pyro_mcp.vmm import drives
-from pyro_mcp.vmm.driver import DriverInfo, GuestEndpoint, Launcher, VmmPlan
+from pyro_mcp.vmm.driver import (
+    SAVED_MEMORY,
+    SAVED_STATE,
+    DriverInfo,
+    GuestEndpoint,
+    Launcher,
+    Saved,
+    Start,
+    VmmPlan,
+)
 from pyro_mcp.vmm.firecracker import api
 from pyro_mcp.vmm.firecracker.plan import API_SOCKET, DOORBELL, ROOM, VSOCK_SOCKET, configuration, plan_firecracker
+from pyro_mcp.vmm.process import GUEST_RESET, VMM_EXIT, VmmProcess
 
 _START_SECONDS = 30.0
-_KILL_SECONDS = 10.0
 # Firecracker says this once its API can be reached, and the other when it ends because its guest did.
 _LISTENING = "Listening on API socket"
 _ENDED_BY_GUEST = "Firecracker exiting successfully"
 _LAST_CHARACTERS = 500
 _OWN_WORDS = re.compile(r"^\S+ \[anonymous-instance:\w+\] .*\n?", re.MULTILINE)
-_GUEST_RESET = "guest-reset"
-_VMM_EXIT = "vmm-exit"
 
 
 class FirecrackerDriver:
@@ -43,10 +49,42 @@ class FirecrackerDriver:
     def __init__(self, binary: Path) -> None:
         self._binary = binary
 
-    def plan(self, spec: MachineSpec, directory: Path, descriptors: Mapping[str, int]) -> VmmPlan:  # noqa: ARG002 - none
-        return plan_firecracker(spec, self._binary, directory)
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self._binary,)
 
-    async def boot(self, spec: MachineSpec, directory: Path, launch: Launcher) -> FirecrackerVmm:
+    def plan(self, spec: MachineSpec, directory: Path, descriptors: Mapping[str, int], start: Start) -> VmmPlan:
+        del descriptors  # it finds them by the numbers in its requests
+        return plan_firecracker(spec, self._binary, directory, start)
+
+    async def boot(
+        self, spec: MachineSpec, directory: Path, launch: Launcher, *, savable: bool = False
+    ) -> FirecrackerVmm:
+        if savable:
+            for name in (SAVED_MEMORY, SAVED_STATE):
+                (directory / name).touch(mode=0o600, exist_ok=False)
+        start = Start.SAVABLE if savable else Start.COLD
+        return await self._start(spec, directory, launch, start, (), (*configuration(spec), api.START))
+
+    async def restore(self, spec: MachineSpec, directory: Path, launch: Launcher, saved: Saved) -> FirecrackerVmm:
+        load = api.LOAD(
+            snapshot_path=f"/proc/self/fd/{saved.state}",
+            mem_backend={"backend_type": "File", "backend_path": f"/proc/self/fd/{saved.memory}"},
+            resume_vm=False,
+        )
+        inherited = (saved.memory, saved.state)
+        return await self._start(spec, directory, launch, Start.RESTORED, inherited, (load, api.RESUME))
+
+    async def _start(
+        self,
+        spec: MachineSpec,
+        directory: Path,
+        launch: Launcher,
+        start: Start,
+        inherited: Sequence[int],
+        requests: Sequence[api.Request],
+    ) -> FirecrackerVmm:
+        """A process in a room of its own, and `requests`, the last of which lets its guest run."""
         if not self._binary.exists():
             raise HostError(f"{self._binary} is not there", code="vmm-unavailable", hint="set PYRO_VMM=qemu")
         room = directory / ROOM
@@ -54,16 +92,16 @@ class FirecrackerDriver:
             room.mkdir(mode=0o700)
             made.callback(_remove, room)
             doorbell = made.enter_context(_doorbell(room))
-            identity = await launch(self.plan(spec, directory, {}), ())
+            identity = await launch(self.plan(spec, directory, {}, start), inherited)
             vmm = FirecrackerVmm(identity, _endpoint(spec, room, doorbell), launch, made.pop_all())
         async with vmm.or_stopped():
             await vmm.wait_for_api()
-            for request in configuration(spec):
+            for request in requests[:-1]:
                 await vmm.send(request)
             # Its sockets are made. From here on, and so before its guest runs, it can make nothing anywhere: a VMM that
             # its guest took over could fill the host's disk otherwise. Its system-call filter has no chmod.
             room.chmod(0o500)
-            await vmm.send(api.START)
+            await vmm.send(requests[-1])
         return vmm
 
     async def attach(
@@ -104,10 +142,8 @@ class FirecrackerVmm:
         self.identity = identity
         self.endpoint = endpoint
         self._launcher = launcher
-        self._made = made
         self._paused = False
-        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._watching = asyncio.create_task(self._watch(), name="vmm-watch")
+        self._process = VmmProcess("Firecracker", identity, made, on_exit=self._how_it_ended)
 
     async def wait_for_api(self) -> None:
         """Wait until the API can be reached. Raises VmmError, also when Firecracker ended instead."""
@@ -153,36 +189,24 @@ class FirecrackerVmm:
             await self.send(api.RESUME)
             self._paused = False
 
+    async def save(self) -> None:
+        await self.pause()
+        await self.send(api.SAVE(snapshot_type="Full", snapshot_path=SAVED_STATE, mem_file_path=SAVED_MEMORY))
+
     async def console(self) -> str:
         # The guest's serial port comes out among Firecracker's own words.
         return _OWN_WORDS.sub("", self._launcher.process_log())
 
     async def wait(self) -> str:
-        return await asyncio.shield(self._end)
+        return await self._process.wait()
 
     async def stop(self) -> None:
-        try:
-            async with asyncio.timeout(_KILL_SECONDS):
-                await process.kill_and_wait(self.identity)
-        except TimeoutError as error:
-            raise VmmError(f"Firecracker (pid {self.identity.pid}) survives SIGKILL", code="vmm-stuck") from error
-        self._ended(_VMM_EXIT)
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-        self._made.close()
+        await self._process.stop()
 
-    async def _watch(self) -> None:
-        descriptor = process.open_pidfd(self.identity)
-        if descriptor is not None:
-            try:
-                await process.wait_gone(descriptor)
-            finally:
-                os.close(descriptor)
-        # A shutdown and a panic are resets as well: Firecracker knows no other end. The line is only its word, and the
-        # guest writes to the same place; but nothing is decided by it.
+    def _how_it_ended(self) -> str:
+        """A shutdown and a panic are resets as well: Firecracker knows no other end.
+
+        The line is only its word, and the guest writes to the same place; but nothing is decided by it.
+        """
         last = self._launcher.process_log()[-_LAST_CHARACTERS:]
-        self._ended(_GUEST_RESET if _ENDED_BY_GUEST in last else _VMM_EXIT)
-
-    def _ended(self, how: str) -> None:
-        if not self._end.done():
-            self._end.set_result(how)
+        return GUEST_RESET if _ENDED_BY_GUEST in last else VMM_EXIT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
 from pyro_mcp.vmm import drives
-from pyro_mcp.vmm.driver import VmmPlan
+from pyro_mcp.vmm.driver import SAVED_MEMORY, SAVED_STATE, Start, VmmPlan
 from pyro_mcp.vmm.firecracker.api import BOOT_SOURCE, DRIVE, MACHINE, VSOCK, Request
 
 KVM = Path("/dev/kvm")
@@ -32,14 +32,16 @@ _OVERHEAD_MIB = 1024
 _COMMAND_LINE = "console=ttyS0 quiet panic=-1 reboot=k pci=off i8042.noaux i8042.nomux i8042.dumbkbd"
 
 
-def plan_firecracker(spec: MachineSpec, binary: Path, directory: Path) -> VmmPlan:
+def plan_firecracker(spec: MachineSpec, binary: Path, directory: Path, start: Start) -> VmmPlan:
     """The process for `spec` in the machine's `directory`. What it is to run it learns from `configuration`."""
+    saved = (SAVED_MEMORY, SAVED_STATE) if start is Start.SAVABLE else ()
     return VmmPlan(
         argv=(_BINARY, "--api-sock", f"{ROOM}/{API_SOCKET}"),
         binds=(
             Bind(binary, _BINARY),
             *drives.binds(spec),
-            Bind(directory / ROOM, f"{drives.MACHINE_DIRECTORY}/{ROOM}", read_only=False),
+            drives.writable(directory, ROOM),
+            *(drives.writable(directory, name) for name in saved),
         ),
         max_file_bytes=_MAX_FILE_BYTES,
         address_space_bytes=(spec.mem_mib + _OVERHEAD_MIB) * _MIB,

@@ -6,25 +6,37 @@ import asyncio
 import base64
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from pyro_mcp.errors import HostError, VmmError
-from pyro_mcp.host import process, sockets
+from pyro_mcp.host import sockets
 from pyro_mcp.model.machine import ExecutionMode, Isolation, KernelFormat, MachineSpec, ProcessIdentity
 from pyro_mcp.vmm import drives
-from pyro_mcp.vmm.driver import DriverInfo, GuestEndpoint, Launcher, VmmPlan
-from pyro_mcp.vmm.qemu.plan import BINARY, CONSOLE, CONSOLE_BYTES, plan_qemu
+from pyro_mcp.vmm.driver import (
+    SAVED_MEMORY,
+    SAVED_STATE,
+    DriverInfo,
+    GuestEndpoint,
+    Launcher,
+    Saved,
+    Start,
+    VmmPlan,
+)
+from pyro_mcp.vmm.process import GUEST_RESET, GUEST_SHUTDOWN, VMM_EXIT, VmmProcess
+from pyro_mcp.vmm.qemu.plan import BINARY, CONSOLE, CONSOLE_BYTES, FIRMWARE, plan_qemu
 from pyro_mcp.vmm.qemu.qmp import QmpClient
 
 _START_SECONDS = 30.0
-_KILL_SECONDS = 10.0
+_MIGRATION_SECONDS = 120.0
+_MIB = 1 << 20
 # Reasons of QMP's SHUTDOWN event; every other one means that somebody ended QEMU from outside.
-_ENDS = {"guest-shutdown": "guest-shutdown", "guest-reset": "guest-reset", "guest-panic": "guest-reset"}
-_VMM_EXIT = "vmm-exit"
+_ENDS = {"guest-shutdown": GUEST_SHUTDOWN, "guest-reset": GUEST_RESET, "guest-panic": GUEST_RESET}
 # Run states of QMP in which a guest has come to its end.
 _ENDED_STATES = {"shutdown", "guest-panicked", "internal-error", "io-error"}
+# Memory that is a file is not part of the device state; the end of a migration is announced, not asked for.
+_MIGRATION = {"capabilities": [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]}
 
 
 class QemuDriver:
@@ -37,15 +49,26 @@ class QemuDriver:
         kernel_format=KernelFormat.BZIMAGE,
     )
 
-    def plan(self, spec: MachineSpec, directory: Path, descriptors: Mapping[str, int]) -> VmmPlan:  # noqa: ARG002
-        return plan_qemu(spec, descriptors)
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return BINARY, *FIRMWARE
 
-    async def boot(self, spec: MachineSpec, directory: Path, launch: Launcher) -> QemuVmm:
-        if not BINARY.exists():
-            raise HostError(f"{BINARY} is not there", code="qemu-missing", hint="sudo apt-get install qemu-system-x86")
-        with ExitStack() as paths:
-            identity = await self._launch(spec, directory, paths, launch)
-            return await self._control(spec, directory, identity, paths.pop_all(), launch)
+    def plan(self, spec: MachineSpec, directory: Path, descriptors: Mapping[str, int], start: Start) -> VmmPlan:
+        return plan_qemu(spec, directory, descriptors, start)
+
+    async def boot(self, spec: MachineSpec, directory: Path, launch: Launcher, *, savable: bool = False) -> QemuVmm:
+        if not savable:
+            return await self._start(spec, directory, launch, Start.COLD, {})
+        _make_file(directory / SAVED_MEMORY, spec.mem_mib * _MIB)
+        vmm = await self._start(spec, directory, launch, Start.SAVABLE, {})
+        vmm.saved_state = directory / SAVED_STATE
+        return vmm
+
+    async def restore(self, spec: MachineSpec, directory: Path, launch: Launcher, saved: Saved) -> QemuVmm:
+        vmm = await self._start(spec, directory, launch, Start.RESTORED, {"memory": saved.memory})
+        async with _or_stopped(vmm, launch):
+            await vmm.load(saved.state)
+        return vmm
 
     async def attach(
         self, spec: MachineSpec, directory: Path, identity: ProcessIdentity, launcher: Launcher
@@ -57,35 +80,58 @@ class QemuDriver:
         await vmm.notice_end()
         return vmm
 
+    async def _start(
+        self, spec: MachineSpec, directory: Path, launch: Launcher, start: Start, files: Mapping[str, int]
+    ) -> QemuVmm:
+        if not BINARY.exists():
+            raise HostError(f"{BINARY} is not there", code="qemu-missing", hint="sudo apt-get install qemu-system-x86")
+        with ExitStack() as paths, ExitStack() as listening:
+            listeners: dict[str, socket.socket] = {}
+            for name, path in _sockets(directory).items():
+                listeners[name] = listening.enter_context(sockets.listen(path))
+                paths.callback(path.unlink, missing_ok=True)
+            descriptors = {name: listener.fileno() for name, listener in listeners.items()} | dict(files)
+            identity = await launch(self.plan(spec, directory, descriptors, start), tuple(descriptors.values()))
+            listening.close()
+            return await self._control(spec, directory, identity, paths.pop_all(), launch)
+
     async def _control(
         self, spec: MachineSpec, directory: Path, identity: ProcessIdentity, paths: ExitStack, launcher: Launcher
     ) -> QemuVmm:
         """The process as a machine, once its monitor answers; if that fails it is ended."""
         endpoints = _sockets(directory)
         vmm = QemuVmm(identity, GuestEndpoint("serial", endpoints["agent"], drives.devices(spec)), paths)
-        try:
+        async with _or_stopped(vmm, launcher):
             await vmm.take_control(endpoints["qmp"])
-        except BaseException as error:
-            await vmm.stop()
-            if isinstance(error, VmmError):
-                raise launcher.explain(error) from error
-            raise
         return vmm
-
-    async def _launch(self, spec: MachineSpec, directory: Path, paths: ExitStack, launch: Launcher) -> ProcessIdentity:
-        """Bind the sockets, start QEMU with them; `paths` takes over their removal."""
-        with ExitStack() as listening:
-            listeners: dict[str, socket.socket] = {}
-            for name, path in _sockets(directory).items():
-                listeners[name] = listening.enter_context(sockets.listen(path))
-                paths.callback(path.unlink, missing_ok=True)
-            descriptors = {name: listener.fileno() for name, listener in listeners.items()}
-            plan = self.plan(spec, directory, descriptors)
-            return await launch(plan, tuple(listeners.values()))
 
 
 def _sockets(directory: Path) -> dict[str, Path]:
     return {"agent": directory / "agent.sock", "qmp": directory / "qmp.sock"}
+
+
+def _make_file(path: Path, size: int) -> None:
+    with path.open("xb") as file:
+        file.truncate(size)
+
+
+def _reopen(file: int, held: ExitStack) -> int:
+    """A descriptor with a position of its own, which `held` closes."""
+    again = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
+    held.callback(os.close, again)
+    return again
+
+
+@asynccontextmanager
+async def _or_stopped(vmm: QemuVmm, launcher: Launcher) -> AsyncIterator[None]:
+    """If the block fails, the machine is stopped, and a VmmError explained by what QEMU printed."""
+    try:
+        yield
+    except BaseException as error:
+        await vmm.stop()
+        if isinstance(error, VmmError):
+            raise launcher.explain(error) from error
+        raise
 
 
 class QemuVmm:
@@ -94,11 +140,12 @@ class QemuVmm:
     def __init__(self, identity: ProcessIdentity, endpoint: GuestEndpoint, paths: ExitStack) -> None:
         self.identity = identity
         self.endpoint = endpoint
-        self._paths = paths
+        self.saved_state: Path | None = None
+        """Where it is saved to, if it was booted savable."""
+        self._process = VmmProcess("QEMU", identity, paths)
         self._qmp: QmpClient | None = None
         self._console = bytearray()
-        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._watching = asyncio.create_task(self._watch(), name="vmm-watch")
+        self._migrated: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def take_control(self, monitor: Path) -> None:
         """Wait until QEMU's main loop answers at its monitor. Raises VmmError, also when it ended instead."""
@@ -108,7 +155,19 @@ class QemuVmm:
         """Find out whether the guest ended before we listened for events. Raises VmmError."""
         status = await self._execute("query-status")
         if isinstance(status, dict) and status.get("status") in _ENDED_STATES:
-            self._ended("guest-shutdown")
+            self._process.ended(GUEST_SHUTDOWN)
+
+    async def load(self, state: int) -> None:
+        """Take over the devices' state that the file `state` holds, and run."""
+        with ExitStack() as held:
+            await self._migrate("migrate-incoming", _reopen(state, held))
+        await self.resume()
+
+    async def save(self) -> None:
+        assert self.saved_state is not None, "only a machine that was booted savable can be saved"
+        await self.pause()
+        with self.saved_state.open("xb", buffering=0) as file:
+            await self._migrate("migrate", file.fileno())
 
     async def pause(self) -> None:
         await self._execute("stop")
@@ -127,38 +186,41 @@ class QemuVmm:
         return self._console.decode("utf-8", "replace")
 
     async def wait(self) -> str:
-        return await asyncio.shield(self._end)
+        return await self._process.wait()
 
     async def stop(self) -> None:
         if self._qmp is not None:
             await self._qmp.close()
+        await self._process.stop()
+
+    async def _migrate(self, command: str, descriptor: int) -> None:
+        """Move the devices' state through `descriptor`."""
+        await self._execute("migrate-set-capabilities", _MIGRATION)
+        await self._execute("getfd", {"fdname": SAVED_STATE}, descriptor=descriptor)
+        await self._execute(command, {"uri": f"fd:{SAVED_STATE}"})
+        outcome = asyncio.create_task(self._outcome())
+        ended = asyncio.create_task(self.wait())
         try:
-            async with asyncio.timeout(_KILL_SECONDS):
-                await process.kill_and_wait(self.identity)
-        except TimeoutError as error:
-            raise VmmError(f"QEMU (pid {self.identity.pid}) survives SIGKILL", code="vmm-stuck") from error
-        self._ended(_VMM_EXIT)
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-        self._paths.close()
+            await asyncio.wait({outcome, ended}, timeout=_MIGRATION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not outcome.done():
+                raise VmmError(f"QEMU did not finish {command}", code="vmm-gone" if ended.done() else "vmm-silent")
+            if not outcome.result():
+                raise VmmError(f"QEMU failed to {command}", code="vmm-failed")
+        finally:
+            outcome.cancel()
+            ended.cancel()
 
-    async def _execute(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
+    async def _outcome(self) -> bool:
+        return await asyncio.shield(self._migrated)
+
+    async def _execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, *, descriptor: int | None = None
+    ) -> object:
         assert self._qmp is not None, "take_control comes first"
-        return await self._qmp.execute(command, arguments)
-
-    async def _watch(self) -> None:
-        descriptor = process.open_pidfd(self.identity)
-        if descriptor is not None:
-            try:
-                await process.wait_gone(descriptor)
-            finally:
-                os.close(descriptor)
-        self._ended(_VMM_EXIT)
+        return await self._qmp.execute(command, arguments, descriptor=descriptor)
 
     def _on_event(self, name: str, data: Mapping[str, object]) -> None:
         if name == "SHUTDOWN":
-            self._ended(_ENDS.get(str(data.get("reason")), _VMM_EXIT))
-
-    def _ended(self, how: str) -> None:
-        if not self._end.done():
-            self._end.set_result(how)
+            self._process.ended(_ENDS.get(str(data.get("reason")), VMM_EXIT))
+        elif name == "MIGRATION" and data.get("status") in ("completed", "failed") and not self._migrated.done():
+            self._migrated.set_result(data.get("status") == "completed")

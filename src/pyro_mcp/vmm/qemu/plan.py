@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
 from pyro_mcp.vmm import drives
-from pyro_mcp.vmm.driver import VmmPlan
+from pyro_mcp.vmm.driver import SAVED_MEMORY, Start, VmmPlan
 
 BINARY = Path("/usr/bin/qemu-system-x86_64")
 CONSOLE = "console"
@@ -19,6 +19,9 @@ CONSOLE_BYTES = 65536
 """Size of the console ring; QEMU wants a power of two."""
 
 AGENT_PORT = "pyro.agent"
+
+FIRMWARE = tuple(Path("/usr/share/qemu") / name for name in ("bios-microvm.bin", "linuxboot_dma.bin", "pvh.bin"))
+"""What a machine of this kind reads before its kernel."""
 
 _FIRMWARE = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
 _TRANSLATION_CACHE_MIB = 64
@@ -30,11 +33,14 @@ _MAX_FILE_BYTES = 64 << 30
 _OVERHEAD_MIB = 4096
 
 
-def plan_qemu(spec: MachineSpec, descriptors: Mapping[str, int]) -> VmmPlan:
-    """The process for `spec`; `descriptors` has the listening sockets `agent` and `qmp`."""
+def plan_qemu(spec: MachineSpec, directory: Path, descriptors: Mapping[str, int], start: Start) -> VmmPlan:
+    """The process for `spec` in the machine's `directory`.
+
+    `descriptors` has the listening sockets `agent` and `qmp`, and for a restored machine `memory`.
+    """
     return VmmPlan(
-        argv=tuple(_argv(spec, descriptors)),
-        binds=tuple(_binds(spec)),
+        argv=tuple(_argv(spec, descriptors, start)),
+        binds=tuple(_binds(spec, directory, start)),
         max_file_bytes=_MAX_FILE_BYTES,
         address_space_bytes=(spec.mem_mib + _OVERHEAD_MIB) * _MIB,
     )
@@ -45,18 +51,20 @@ def kernel_command_line(spec: MachineSpec) -> str:
 
     `panic=-1 reboot=t`: panics and reboots end in a triple fault at once, the one reset that QEMU notices on this
     machine. `pci=off`: there is none. `mitigations=off`: what they guard against is the speculation of a processor that
-    this one is not. `tsc_early_khz`: with a rate of its own the kernel calibrates nothing, which on a busy host it
-    cannot.
+    this one is not. `norandmaps`: what QEMU has translated is found again by its address, so a library at another
+    address in each process would be translated for each. `tsc_early_khz`: with a rate of its own the kernel calibrates
+    nothing, which on a busy host it cannot.
     """
-    return f"console=ttyS0 quiet panic=-1 reboot=t pci=off mitigations=off tsc=reliable tsc_early_khz={spec.tsc_khz}"
+    options = "console=ttyS0 quiet panic=-1 reboot=t pci=off mitigations=off norandmaps tsc=reliable"
+    return f"{options} tsc_early_khz={spec.tsc_khz}"
 
 
-def _argv(spec: MachineSpec, descriptors: Mapping[str, int]) -> Iterator[str]:
+def _argv(spec: MachineSpec, descriptors: Mapping[str, int], start: Start) -> Iterator[str]:
     yield str(BINARY)
-    yield from ("-M", "microvm,pcie=off,rtc=on,usb=off,graphics=off")
+    yield from _memory(spec, descriptors, start)
     threads = "multi" if spec.vcpu_count > 1 else "single"
     yield from ("-accel", f"tcg,thread={threads},tb-size={_TRANSLATION_CACHE_MIB}")
-    yield from ("-cpu", "max", "-smp", str(spec.vcpu_count), "-m", f"{spec.mem_mib}M")
+    yield from ("-cpu", "max", "-smp", str(spec.vcpu_count))
     yield from ("-nodefaults", "-no-user-config", "-display", "none")
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
     # A guest that ended stays, paused, until it is stopped: its console can still be read.
@@ -69,6 +77,21 @@ def _argv(spec: MachineSpec, descriptors: Mapping[str, int]) -> Iterator[str]:
     yield from ("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}")
     for number, disk in enumerate(spec.disks):
         yield from ("-drive", _drive(number, disk), "-device", f"virtio-blk-device,drive=disk{number}")
+
+
+def _memory(spec: MachineSpec, descriptors: Mapping[str, int], start: Start) -> Iterator[str]:
+    """The machine and its memory. What is saved is left out of the device state because it is shared, or was."""
+    machine, size = "microvm,pcie=off,rtc=on,usb=off,graphics=off", f"{spec.mem_mib}M"
+    if start is Start.COLD:
+        yield from ("-M", machine, "-m", size)
+        return
+    restored = start is Start.RESTORED
+    path = f"/proc/self/fd/{descriptors['memory']}" if restored else SAVED_MEMORY
+    share = "off" if restored else "on"
+    yield from ("-M", f"{machine},memory-backend=ram", "-m", size)
+    yield from ("-object", f"memory-backend-file,id=ram,size={size},mem-path={path},share={share}")
+    if restored:
+        yield from ("-incoming", "defer")
 
 
 def _listener(name: str, descriptors: Mapping[str, int]) -> str:
@@ -84,8 +107,10 @@ def _drive(number: int, disk: Disk) -> str:
     return f"{common},cache=unsafe,discard=unmap,detect-zeroes=unmap,werror=report,rerror=report"
 
 
-def _binds(spec: MachineSpec) -> Iterator[Bind]:
+def _binds(spec: MachineSpec, directory: Path, start: Start) -> Iterator[Bind]:
     yield Bind(BINARY, str(BINARY))
-    for directory in _FIRMWARE:
-        yield Bind(directory, str(directory))
+    for firmware in _FIRMWARE:
+        yield Bind(firmware, str(firmware))
     yield from drives.binds(spec)
+    if start is Start.SAVABLE:
+        yield drives.writable(directory, SAVED_MEMORY)

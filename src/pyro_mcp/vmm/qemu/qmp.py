@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,7 +25,14 @@ EventHandler = Callable[[str, Mapping[str, object]], None]
 class QmpClient:
     """A monitor session. Made by `connect`, ended by `close`; every method raises VmmError when QEMU misbehaves."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_event: EventHandler) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_event: EventHandler,
+    ) -> None:
+        self._connection = connection
         self._reader = reader
         self._writer = writer
         self._on_event = on_event
@@ -44,7 +52,7 @@ class QmpClient:
             async with asyncio.timeout(deadline):
                 connection = await sockets.connect(path)
                 reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_BYTES)
-                client = cls(reader, writer, on_event)
+                client = cls(connection, reader, writer, on_event)
                 try:
                     await client.execute("qmp_capabilities")
                 except BaseException:
@@ -56,15 +64,25 @@ class QmpClient:
         except OSError as error:
             raise VmmError(f"QEMU's monitor cannot be reached: {error.strerror}", code="vmm-gone") from error
 
-    async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
-        """Run a command; what it returns. Raises VmmError for a refusal, and if QEMU is silent or gone."""
+    async def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, *, descriptor: int | None = None
+    ) -> object:
+        """Run a command; what it returns. QEMU gets a copy of `descriptor` along with it.
+
+        Raises VmmError for a refusal, and if QEMU is silent or gone.
+        """
         self._raise_failure()
         self._last_id = number = self._last_id + 1
         request = {"execute": command, "arguments": dict(arguments or {}), "id": number}
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(_COMMAND_SECONDS):
-                self._writer.write(json.dumps(request).encode() + b"\n")
+                line = json.dumps(request).encode() + b"\n"
+                if descriptor is not None:
+                    # With the first byte, past the writer, which knows bytes only and has none left of its own.
+                    socket.send_fds(self._connection, [line[:1]], [descriptor])
+                    line = line[1:]
+                self._writer.write(line)
                 await self._writer.drain()
                 return await answer
         except TimeoutError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from pyro_mcp.errors import HostError, PyroError, VmmError
 from pyro_mcp.host import process, sockets
 from pyro_mcp.model.machine import Disk, MachineSpec, ProcessIdentity
-from pyro_mcp.vmm.driver import VmmPlan
+from pyro_mcp.vmm.driver import Saved, VmmPlan
 from pyro_mcp.vmm.firecracker import driver
 from pyro_mcp.vmm.firecracker.driver import FirecrackerDriver, FirecrackerVmm
 
@@ -35,8 +34,8 @@ class FakeFirecracker:
         self.requests: list[tuple[str, object]] = []
         self.room_modes: list[int] = []
 
-    async def __call__(self, plan: VmmPlan, inherited: Sequence[socket.socket]) -> ProcessIdentity:
-        assert not inherited
+    async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
+        self.inherited = tuple(inherited)
         self.plan = plan
         listener = sockets.listen(self._directory / "room/api.sock")
         self._server = await asyncio.start_server(self._answer, sock=listener)
@@ -158,6 +157,38 @@ async def test_pausing_and_resuming_twice_asks_once(vmm: FirecrackerVmm, firecra
     for verb in (vmm.pause, vmm.pause, vmm.resume, vmm.resume):
         await verb()
     assert firecracker.requests == [("PATCH /vm", {"state": "Paused"}), ("PATCH /vm", {"state": "Resumed"})]
+
+
+async def test_a_savable_machine_is_paused_then_saved_to_files_of_its_directory(
+    firecracker: FakeFirecracker, tmp_path: Path
+) -> None:
+    vmm = await FirecrackerDriver(Path("/bin/sh")).boot(SPEC, tmp_path, firecracker, savable=True)
+    await vmm.save()
+    assert firecracker.requests[-2:] == [
+        ("PATCH /vm", {"state": "Paused"}),
+        ("PUT /snapshot/create", {"snapshot_type": "Full", "snapshot_path": "state", "mem_file_path": "memory"}),
+    ]
+    written = {bind.target for bind in firecracker.plan.binds if not bind.read_only}
+    assert written == {"/vm/disk1", "/vm/room", "/vm/memory", "/vm/state"}
+    assert (tmp_path / "memory").exists()
+    assert (tmp_path / "state").exists()
+    await vmm.stop()
+
+
+async def test_a_restored_machine_is_loaded_from_descriptors_and_runs_once_its_room_is_closed(
+    firecracker: FakeFirecracker, tmp_path: Path
+) -> None:
+    vmm = await FirecrackerDriver(Path("/bin/sh")).restore(SPEC, tmp_path, firecracker, Saved(memory=4, state=5))
+    assert firecracker.inherited == (4, 5)
+    load = {
+        "snapshot_path": "/proc/self/fd/5",
+        "mem_backend": {"backend_type": "File", "backend_path": "/proc/self/fd/4"},
+        "resume_vm": False,
+    }
+    assert firecracker.requests == [("PUT /snapshot/load", load), ("PATCH /vm", {"state": "Resumed"})]
+    assert firecracker.room_modes == [0o700, 0o500]
+    assert vmm.endpoint.doorbell is not None, "the guest rings again when it goes on"
+    await vmm.stop()
 
 
 async def test_a_refusal_ends_it_and_is_explained(tmp_path: Path) -> None:

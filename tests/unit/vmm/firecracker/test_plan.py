@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
+from pyro_mcp.vmm.driver import Start
 from pyro_mcp.vmm.firecracker.plan import configuration, plan_firecracker
 
 SPEC = MachineSpec(
@@ -61,7 +62,7 @@ def test_the_requests_are_the_golden_ones() -> None:
 
 
 def test_the_process_sees_its_files_its_room_and_kvm() -> None:
-    plan = plan_firecracker(SPEC, Path("/bundle/firecracker"), Path("/state/vm"))
+    plan = plan_firecracker(SPEC, Path("/bundle/firecracker"), Path("/state/vm"), Start.COLD)
     assert plan.argv == ("/usr/bin/firecracker", "--api-sock", "room/api.sock")
     assert plan.devices == (Path("/dev/kvm"),)
     assert plan.binds == (
@@ -75,6 +76,6 @@ def test_the_process_sees_its_files_its_room_and_kvm() -> None:
 
 
 def test_memory_and_files_are_bounded() -> None:
-    plan = plan_firecracker(SPEC, Path("/f"), Path("/d"))
+    plan = plan_firecracker(SPEC, Path("/f"), Path("/d"), Start.COLD)
     assert plan.address_space_bytes == 2048 << 20
     assert plan.max_file_bytes == 64 << 30

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from pyro_mcp.errors import HostError, PyroError, VmmError
 from pyro_mcp.host import process
 from pyro_mcp.model.machine import Disk, MachineSpec, ProcessIdentity
-from pyro_mcp.vmm.driver import VmmPlan
+from pyro_mcp.vmm.driver import Saved, VmmPlan
 from pyro_mcp.vmm.qemu import driver
 from pyro_mcp.vmm.qemu.driver import QemuDriver, QemuVmm
 
@@ -33,13 +35,15 @@ class FakeQemu:
         self.identity: ProcessIdentity | None = None
         self.console: list[bytes] = []
         self.commands: list[str] = []
+        self.migration = "completed"
 
-    async def __call__(self, plan: VmmPlan, inherited: Sequence[socket.socket]) -> ProcessIdentity:
-        names = {listener.fileno(): listener for listener in inherited}
+    async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
+        self.plan = plan
         (chardev,) = [word for word in plan.argv if word.startswith("socket,id=qmp,fd=")]
-        listener = names[int(chardev.split("fd=")[1].split(",")[0])]
+        listener = int(chardev.split("fd=")[1].split(",")[0])
+        assert listener in inherited
         if self._answers:
-            self._server = await asyncio.start_server(self._play, sock=listener.dup())
+            self._server = await asyncio.start_server(self._play, sock=socket.socket(fileno=os.dup(listener)))
         with (self._directory / "log").open("wb") as log:
             process.spawn_detached(("sleep", "1000"), output=log.fileno())
         (self.identity,) = process.with_output_beneath(self._directory)
@@ -76,6 +80,9 @@ class FakeQemu:
             if request["execute"] == "ringbuf-read":
                 answer = base64.b64encode(self.console.pop(0)).decode()
             self.say({"return": answer, "id": request["id"]})
+            if request["execute"].startswith("migrate") and "uri" in request["arguments"]:
+                for status in ("setup", "active", self.migration):
+                    self.say({"event": "MIGRATION", "data": {"status": status}})
 
 
 @pytest.fixture
@@ -93,6 +100,12 @@ async def vmm(qemu: FakeQemu, tmp_path: Path) -> AsyncIterator[QemuVmm]:
     booted = await QemuDriver().boot(SPEC, tmp_path, qemu)
     yield booted
     await booted.stop()
+
+
+@pytest.fixture
+def saved() -> Iterator[Saved]:
+    with tempfile.TemporaryFile() as memory, tempfile.TemporaryFile() as state:
+        yield Saved(memory.fileno(), state.fileno())
 
 
 def sockets_in(directory: Path) -> set[str]:
@@ -161,6 +174,45 @@ async def test_pausing_and_resuming_ask_qemu(vmm: QemuVmm, qemu: FakeQemu) -> No
     assert qemu.commands == ["qmp_capabilities", "stop", "cont"]
 
 
+async def test_a_savable_machine_is_paused_then_saved_to_files_of_its_directory(qemu: FakeQemu, tmp_path: Path) -> None:
+    vmm = await QemuDriver().boot(SPEC, tmp_path, qemu, savable=True)
+    await vmm.save()
+    assert qemu.commands[1:] == ["stop", "migrate-set-capabilities", "getfd", "migrate"]
+    assert (tmp_path / "memory").stat().st_size == 256 << 20
+    assert (tmp_path / "state").exists()
+    await vmm.stop()
+
+
+async def test_a_restored_machine_gets_its_memory_and_runs_once_its_state_is_there(
+    qemu: FakeQemu, saved: Saved, tmp_path: Path
+) -> None:
+    vmm = await QemuDriver().restore(SPEC, tmp_path, qemu, saved)
+    assert f"mem-path=/proc/self/fd/{saved.memory}," in " ".join(qemu.plan.argv)
+    assert qemu.commands[1:] == ["migrate-set-capabilities", "getfd", "migrate-incoming", "cont"]
+    await vmm.stop()
+
+
+async def test_a_state_that_qemu_does_not_understand_ends_it(qemu: FakeQemu, saved: Saved, tmp_path: Path) -> None:
+    qemu.migration = "failed"
+    with pytest.raises(VmmError, match="failed to migrate-incoming, explained"):
+        await QemuDriver().restore(SPEC, tmp_path, qemu, saved)
+    assert qemu.identity is not None
+    assert process.open_pidfd(qemu.identity) is None
+    assert sockets_in(tmp_path) == set()
+
+
+async def test_a_qemu_that_dies_while_it_is_restored_is_noticed(qemu: FakeQemu, saved: Saved, tmp_path: Path) -> None:
+    qemu.migration = "active"
+    restoring = asyncio.create_task(QemuDriver().restore(SPEC, tmp_path, qemu, saved))
+    while "migrate-incoming" not in qemu.commands:
+        await asyncio.wait({restoring}, timeout=0.01)
+    assert qemu.identity is not None
+    await process.kill_and_wait(qemu.identity)
+    with pytest.raises(VmmError) as raised:
+        await restoring
+    assert raised.value.code == "vmm-gone"
+
+
 async def test_a_qemu_that_cannot_be_driven_is_ended_and_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +227,7 @@ async def test_a_qemu_that_cannot_be_driven_is_ended_and_explained(
 
 async def test_a_launch_that_fails_leaves_no_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(FakeQemu):
-        async def __call__(self, plan: VmmPlan, inherited: Sequence[socket.socket]) -> ProcessIdentity:
+        async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
             raise HostError(f"not here, with {len(inherited)} sockets for {plan.argv[0]}")
 
     monkeypatch.setattr(driver, "BINARY", Path("/bin/sh"))
