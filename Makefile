@@ -43,7 +43,7 @@ test-fault: setup ## what happens when things are killed, full or damaged at man
 	$(BIN)/pytest tests -m fault
 
 test-lab: setup ## real Firecracker in a machine made of software in which KVM works; up to 15 minutes
-	$(BIN)/pytest tests/lab
+	$(BIN)/pytest tests/lab/test_lab.py
 
 check: check-python check-types check-imports check-guest check-quick-tests ## what a commit must pass, within a minute
 

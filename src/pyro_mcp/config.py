@@ -31,7 +31,7 @@ class Settings:
     require_isolation: str | None = None
     boot_timeout_seconds: float = 120.0
     daemon_idle_seconds: float = 300.0
-    templates: bool = True
+    templates: str = "auto"
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -44,7 +44,8 @@ class Settings:
         PYRO_REQUIRE_ISOLATION         `kvm`: refuse software emulation; unset or empty: any
         PYRO_BOOT_TIMEOUT_SECONDS      how long a guest may take from start to its agent's answer; default 120
         PYRO_DAEMON_IDLE_SECONDS       how long the daemon stays when nothing runs; default 300
-        PYRO_TEMPLATES                 `off`: every machine boots cold; default `on`
+        PYRO_TEMPLATES                 which machines are restored instead of booted: `auto` (default: those that QEMU
+                                       emulates), `on` (all) or `off` (none)
 
         Raises UsageError for a value that cannot be meant.
         """
@@ -62,7 +63,7 @@ class Settings:
             require_isolation=os.environ.get("PYRO_REQUIRE_ISOLATION") or None,
             boot_timeout_seconds=_seconds("PYRO_BOOT_TIMEOUT_SECONDS", 120.0),
             daemon_idle_seconds=_seconds("PYRO_DAEMON_IDLE_SECONDS", 300.0),
-            templates=_switch("PYRO_TEMPLATES", default=True),
+            templates=_one_of("PYRO_TEMPLATES", ("auto", "on", "off")),
         )
 
     @property
@@ -112,7 +113,7 @@ def daemon_environment(settings: Settings) -> dict[str, str]:
         "PYRO_REQUIRE_ISOLATION": settings.require_isolation or "",
         "PYRO_BOOT_TIMEOUT_SECONDS": str(settings.boot_timeout_seconds),
         "PYRO_DAEMON_IDLE_SECONDS": str(settings.daemon_idle_seconds),
-        "PYRO_TEMPLATES": "on" if settings.templates else "off",
+        "PYRO_TEMPLATES": settings.templates,
     }
 
 
@@ -122,13 +123,12 @@ def _xdg(name: str, default: Path) -> Path:
     return Path(value) if value.startswith("/") else default
 
 
-def _switch(name: str, *, default: bool) -> bool:
-    text = os.environ.get(name)
-    if not text:
-        return default
-    if text not in ("on", "off"):
-        raise UsageError(f"{name} is {text!r}, it must be on or off", hint=f"unset {name} or give it one of these")
-    return text == "on"
+def _one_of(name: str, values: tuple[str, ...]) -> str:
+    """The first of `values` where nothing is set."""
+    text = os.environ.get(name) or values[0]
+    if text not in values:
+        raise UsageError(f"{name} is {text!r}, it must be one of: {', '.join(values)}", hint=f"unset {name}")
+    return text
 
 
 def _seconds(name: str, default: float) -> float:

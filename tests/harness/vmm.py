@@ -10,6 +10,7 @@ from dataclasses import dataclass
 class VmmFacts:
     """`executable` is the file name of its process, `room` what it may write to in its jail, `device` what it needs.
 
+    `restored`: whether its machines are restored from templates where nobody asks for anything else.
     `notices_poweroff`: whether a kernel that switches the power off ends the VMM; Firecracker has no power to switch.
     """
 
@@ -19,14 +20,26 @@ class VmmFacts:
     executable: str
     room: str | None
     device: str | None
+    restored: bool
     notices_poweroff: bool
 
 
 _FACTS = {
     facts.name: facts
     for facts in (
-        VmmFacts("qemu", "emulated", "guest_serial", "qemu-system-x86_64", None, None, notices_poweroff=True),
-        VmmFacts("firecracker", "kvm", "guest_vsock", "firecracker", "room", "/dev/kvm", notices_poweroff=False),
+        VmmFacts(
+            "qemu", "emulated", "guest_serial", "qemu-system-x86_64", None, None, restored=True, notices_poweroff=True
+        ),
+        VmmFacts(
+            "firecracker",
+            "kvm",
+            "guest_vsock",
+            "firecracker",
+            "room",
+            "/dev/kvm",
+            restored=False,
+            notices_poweroff=False,
+        ),
     )
 }
 

@@ -46,7 +46,7 @@ class Engine:
         Where no VMM can be used nothing is prepared, which is no error here.
         """
         environment = await self.environments.install(name, sink)
-        if self.settings.templates:
+        if self.settings.templates != "off":
             step = Progress("template", 0, 0, "steps")
             await sink.event({"event": "progress", "environment": name, **progress_payload(step)})
             try:

@@ -57,8 +57,8 @@ class Launchpad:
     async def plan(self, record: MachineRecord, resources: ExitStack) -> MachinePlan:
         """Everything a start of `record` needs; what must be held while it runs is entered into `resources`."""
         plan = await in_thread(lambda: self._plan(record, resources))
-        fresh = not plan.driver.info.on_host and plan.running is None and not plan.scratch.exists()
-        return replace(plan, template=await self.templates.get(plan)) if fresh and self._settings.templates else plan
+        fresh = plan.running is None and not plan.scratch.exists()
+        return replace(plan, template=await self.templates.get(plan)) if fresh and self._restores(plan.driver) else plan
 
     async def launch(self, plan: MachinePlan) -> Machine:
         """Start the machine of `plan`: from its template if there is one that is good, else cold. Raises PyroError."""
@@ -80,7 +80,14 @@ class Launchpad:
             plan = await in_thread(
                 lambda: self._guest_plan(environment, driver, usual.vcpu_count, usual.mem_mib, resources)
             )
-            await self.templates.get(plan)
+            if self._restores(driver):
+                await self.templates.get(plan)
+
+    def _restores(self, driver: Driver) -> bool:
+        if driver.info.on_host or self._settings.templates == "off":
+            return False
+        # Firecracker's restored machines are new here; docs/adr/0021 says what was seen of them.
+        return self._settings.templates == "on" or driver.info.isolation is Isolation.EMULATED
 
     def _plan(self, record: MachineRecord, resources: ExitStack) -> MachinePlan:
         driver = named(record.driver, self._settings.firecracker_binary)

@@ -15,9 +15,12 @@ MACHINE_DIRECTORY = "/vm"
 """The VMM's working directory: `kernel`, `initramfs`, and `disk0`, `disk1`, … in the order of the spec."""
 
 
-def binds(spec: MachineSpec) -> Iterator[Bind]:
+def boot_binds(spec: MachineSpec) -> Iterator[Bind]:
     yield Bind(spec.kernel, f"{MACHINE_DIRECTORY}/kernel")
     yield Bind(spec.initramfs, f"{MACHINE_DIRECTORY}/initramfs")
+
+
+def disk_binds(spec: MachineSpec) -> Iterator[Bind]:
     for number, disk in enumerate(spec.disks):
         yield Bind(disk.path, f"{MACHINE_DIRECTORY}/disk{number}", disk.read_only)
 

@@ -39,7 +39,8 @@ def plan_firecracker(spec: MachineSpec, binary: Path, directory: Path, start: St
         argv=(_BINARY, "--api-sock", f"{ROOM}/{API_SOCKET}"),
         binds=(
             Bind(binary, _BINARY),
-            *drives.binds(spec),
+            *(drives.boot_binds(spec) if start is not Start.RESTORED else ()),
+            *drives.disk_binds(spec),
             drives.writable(directory, ROOM),
             *(drives.writable(directory, name) for name in saved),
         ),

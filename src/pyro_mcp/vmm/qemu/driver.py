@@ -25,7 +25,7 @@ from pyro_mcp.vmm.driver import (
     VmmPlan,
 )
 from pyro_mcp.vmm.process import GUEST_RESET, GUEST_SHUTDOWN, VMM_EXIT, VmmProcess
-from pyro_mcp.vmm.qemu.plan import BINARY, CONSOLE, CONSOLE_BYTES, FIRMWARE, plan_qemu
+from pyro_mcp.vmm.qemu.plan import BINARY, CONSOLE, CONSOLE_BYTES, FIRMWARE, KERNEL_HEAD, KERNEL_HEAD_BYTES, plan_qemu
 from pyro_mcp.vmm.qemu.qmp import QmpClient
 
 _START_SECONDS = 30.0
@@ -65,7 +65,12 @@ class QemuDriver:
         return vmm
 
     async def restore(self, spec: MachineSpec, directory: Path, launch: Launcher, saved: Saved) -> QemuVmm:
-        vmm = await self._start(spec, directory, launch, Start.RESTORED, {"memory": saved.memory})
+        head = directory / KERNEL_HEAD
+        try:
+            _write_head(spec.kernel, head)
+            vmm = await self._start(spec, directory, launch, Start.RESTORED, {"memory": saved.memory})
+        finally:
+            head.unlink(missing_ok=True)  # what answers at its monitor has read it
         async with _or_stopped(vmm, launch):
             await vmm.load(saved.state)
         return vmm
@@ -113,6 +118,12 @@ def _sockets(directory: Path) -> dict[str, Path]:
 def _make_file(path: Path, size: int) -> None:
     with path.open("xb") as file:
         file.truncate(size)
+
+
+def _write_head(kernel: Path, head: Path) -> None:
+    with kernel.open("rb") as file:
+        head.write_bytes(file.read(KERNEL_HEAD_BYTES))
+    head.chmod(0o644)
 
 
 def _reopen(file: int, held: ExitStack) -> int:

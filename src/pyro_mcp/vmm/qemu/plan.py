@@ -26,6 +26,11 @@ FIRMWARE = tuple(Path("/usr/share/qemu") / name for name in ("bios-microvm.bin",
 _FIRMWARE = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
 _TRANSLATION_CACHE_MIB = 64
 _MIB = 1 << 20
+KERNEL_HEAD = "kernel.head"
+KERNEL_HEAD_BYTES = 65536
+"""The beginning of the kernel, in the machine's directory: a restored machine has its kernel in its memory, but QEMU
+wants to see a file that begins like one, and would keep all of it."""
+
 # The largest disk image there may be; without it a QEMU taken over by its guest could fill the host's disk.
 _MAX_FILE_BYTES = 64 << 30
 # QEMU's own code, translation cache, stacks and heaps (each thread reserves 128 MiB that it hardly uses); measured:
@@ -69,7 +74,10 @@ def _argv(spec: MachineSpec, descriptors: Mapping[str, int], start: Start) -> It
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
     # A guest that ended stays, paused, until it is stopped: its console can still be read.
     yield from ("-action", "reboot=shutdown,shutdown=pause")
-    yield from ("-kernel", "kernel", "-initrd", "initramfs", "-append", kernel_command_line(spec))
+    yield from ("-kernel", "kernel")
+    if start is not Start.RESTORED:
+        yield from ("-initrd", "initramfs")
+    yield from ("-append", kernel_command_line(spec))
     # A ring: a file would grow as the guest likes, a pipe would end with its reader.
     yield from ("-chardev", f"ringbuf,id={CONSOLE},size={CONSOLE_BYTES}", "-device", f"isa-serial,chardev={CONSOLE}")
     yield from ("-chardev", _listener("qmp", descriptors), "-mon", "chardev=qmp,mode=control")
@@ -111,6 +119,10 @@ def _binds(spec: MachineSpec, directory: Path, start: Start) -> Iterator[Bind]:
     yield Bind(BINARY, str(BINARY))
     for firmware in _FIRMWARE:
         yield Bind(firmware, str(firmware))
-    yield from drives.binds(spec)
+    if start is Start.RESTORED:
+        yield Bind(directory / KERNEL_HEAD, f"{drives.MACHINE_DIRECTORY}/kernel")
+    else:
+        yield from drives.boot_binds(spec)
+    yield from drives.disk_binds(spec)
     if start is Start.SAVABLE:
         yield drives.writable(directory, SAVED_MEMORY)

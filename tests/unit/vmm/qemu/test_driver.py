@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,11 @@ class FakeQemu:
         self.console: list[bytes] = []
         self.commands: list[str] = []
         self.migration = "completed"
+        self.head = b""
 
     async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
         self.plan = plan
+        self.head = head.read_bytes() if (head := self._directory / "kernel.head").exists() else b""
         (chardev,) = [word for word in plan.argv if word.startswith("socket,id=qmp,fd=")]
         listener = int(chardev.split("fd=")[1].split(",")[0])
         assert listener in inherited
@@ -106,6 +109,13 @@ async def vmm(qemu: FakeQemu, tmp_path: Path) -> AsyncIterator[QemuVmm]:
 def saved() -> Iterator[Saved]:
     with tempfile.TemporaryFile() as memory, tempfile.TemporaryFile() as state:
         yield Saved(memory.fileno(), state.fileno())
+
+
+def restorable(directory: Path) -> MachineSpec:
+    """A machine with a kernel whose beginning can be read."""
+    kernel = directory / "vmlinuz"
+    kernel.write_bytes(b"MZ" * 100_000)
+    return replace(SPEC, kernel=kernel)
 
 
 def sockets_in(directory: Path) -> set[str]:
@@ -186,7 +196,9 @@ async def test_a_savable_machine_is_paused_then_saved_to_files_of_its_directory(
 async def test_a_restored_machine_gets_its_memory_and_runs_once_its_state_is_there(
     qemu: FakeQemu, saved: Saved, tmp_path: Path
 ) -> None:
-    vmm = await QemuDriver().restore(SPEC, tmp_path, qemu, saved)
+    vmm = await QemuDriver().restore(restorable(tmp_path), tmp_path, qemu, saved)
+    assert qemu.head == b"MZ" * 32_768
+    assert not (tmp_path / "kernel.head").exists()
     assert f"mem-path=/proc/self/fd/{saved.memory}," in " ".join(qemu.plan.argv)
     assert qemu.commands[1:] == ["migrate-set-capabilities", "getfd", "migrate-incoming", "cont"]
     await vmm.stop()
@@ -195,7 +207,7 @@ async def test_a_restored_machine_gets_its_memory_and_runs_once_its_state_is_the
 async def test_a_state_that_qemu_does_not_understand_ends_it(qemu: FakeQemu, saved: Saved, tmp_path: Path) -> None:
     qemu.migration = "failed"
     with pytest.raises(VmmError, match="failed to migrate-incoming, explained"):
-        await QemuDriver().restore(SPEC, tmp_path, qemu, saved)
+        await QemuDriver().restore(restorable(tmp_path), tmp_path, qemu, saved)
     assert qemu.identity is not None
     assert process.open_pidfd(qemu.identity) is None
     assert sockets_in(tmp_path) == set()
@@ -203,8 +215,8 @@ async def test_a_state_that_qemu_does_not_understand_ends_it(qemu: FakeQemu, sav
 
 async def test_a_qemu_that_dies_while_it_is_restored_is_noticed(qemu: FakeQemu, saved: Saved, tmp_path: Path) -> None:
     qemu.migration = "active"
-    restoring = asyncio.create_task(QemuDriver().restore(SPEC, tmp_path, qemu, saved))
-    while "migrate-incoming" not in qemu.commands:
+    restoring = asyncio.create_task(QemuDriver().restore(restorable(tmp_path), tmp_path, qemu, saved))
+    while "migrate-incoming" not in qemu.commands and not restoring.done():
         await asyncio.wait({restoring}, timeout=0.01)
     assert qemu.identity is not None
     await process.kill_and_wait(qemu.identity)

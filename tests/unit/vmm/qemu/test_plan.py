@@ -119,5 +119,10 @@ def test_a_restored_machine_maps_its_memory_privately_and_waits_for_its_state() 
         "microvm,pcie=off,rtc=on,usb=off,graphics=off,memory-backend=ram "
         "-object memory-backend-file,id=ram,size=1024M,mem-path=/proc/self/fd/5,share=off -incoming defer"
     )
+
+
+def test_a_restored_machine_sees_only_the_beginning_of_its_kernel() -> None:
     plan = plan_qemu(SPEC, MACHINE, DESCRIPTORS | {"memory": 5}, Start.RESTORED)
-    assert plan.binds == cold(SPEC).binds
+    assert "-initrd" not in plan.argv
+    booted = cold(SPEC).binds
+    assert plan.binds == (*booted[:3], Bind(MACHINE / "kernel.head", "/vm/kernel"), *booted[5:])
