@@ -1,4 +1,4 @@
-"""How long runs take on Firecracker. No part of `make test-lab`: restored machines have frozen the lab's own host."""
+"""How long runs take on Firecracker, booted and restored. No part of `make test-lab`, which is long enough without."""
 
 from __future__ import annotations
 
