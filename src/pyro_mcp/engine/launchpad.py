@@ -75,13 +75,14 @@ class Launchpad:
 
     async def prepare(self, environment: InstalledEnvironment, driver: Driver) -> None:
         """Have the template for usual machines of `environment` ready. Raises PyroError where nothing can start."""
+        if not self._restores(driver):
+            return
         usual = MachineRequest(environment.name)
         with ExitStack() as resources:
             plan = await in_thread(
                 lambda: self._guest_plan(environment, driver, usual.vcpu_count, usual.mem_mib, resources)
             )
-            if self._restores(driver):
-                await self.templates.get(plan)
+            await self.templates.get(plan)
 
     def _restores(self, driver: Driver) -> bool:
         if driver.info.on_host or self._settings.templates == "off":

@@ -18,13 +18,11 @@ from pathlib import Path
 
 from pyro_mcp.errors import HostError, PyroError, VmmError
 from pyro_mcp.host import process
-from pyro_mcp.machines.log import Log
+from pyro_mcp.machines.log import Logged
 from pyro_mcp.model.machine import Bind, ProcessIdentity
-from pyro_mcp.model.printable import printable
 from pyro_mcp.vmm.driver import VmmPlan
 
 _START_SECONDS = 20.0
-_SHOWN_CHARACTERS = 2000
 _INFO_BYTES = 4096
 _NOT_STARTED = (TimeoutError, ValueError, KeyError, ProcessLookupError)
 _OPEN_FILES = 256
@@ -53,13 +51,13 @@ _USERNS_HINT = (
 )
 
 
-class Jail:
+class Jail(Logged):
     """Starts one VMM in a jail (`vmm.driver.Launcher`); its output goes to a log in the machine's directory."""
 
     def __init__(self, directory: Path, *, uid: int | None, on_process: Callable[[ProcessIdentity], None]) -> None:
         """`uid`: whom the VMM becomes where we are root, else None. `on_process` hears of it as soon as it exists."""
         self._directory = directory
-        self._log = Log(directory / "vmm.log")
+        super().__init__(directory)
         self._nodes: list[Path] = []
         self._uid = uid
         self._on_process = on_process
@@ -91,11 +89,6 @@ class Jail:
                 raise
         return identity
 
-    def reopen_log(self) -> None:
-        """Find the log of a process that an earlier Jail started in this directory."""
-        self._log.reopen()
-        self._log.follow()
-
     def explain(self, failure: VmmError) -> PyroError:
         """`failure` with what the VMM, or the jail around it, has printed; HostError if the host is at fault."""
         log = self.process_log().strip()
@@ -107,18 +100,11 @@ class Jail:
                 code="no-memory",
                 hint="ask for less with --mem-mib",
             )
-        said = f"; it printed: {printable(log, _SHOWN_CHARACTERS)}" if log else ""
-        return VmmError(failure.message + said, code=failure.code, hint=failure.hint, details=failure.details)
-
-    def process_log(self) -> str:
-        return self._log.text()
-
-    async def printed(self, text: str) -> None:
-        await self._log.printed(text)
+        return super().explain(failure)
 
     def close(self) -> None:
         """Remove what was made for the process, which goes on. Idempotent; its log can still be read here."""
-        self._log.close()
+        super().close()
         for node in self._nodes:
             node.unlink(missing_ok=True)
 

@@ -7,7 +7,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from pyro_mcp.errors import PyroError, VmmError
+from pyro_mcp.model.printable import printable
+
 _KEPT_BYTES = 65536
+_SHOWN_CHARACTERS = 2000
 # Between two readings of a process that has printed more than is kept: one that never stops costs next to nothing.
 _PAUSE_SECONDS = 0.05
 
@@ -83,3 +87,31 @@ class Log:
             self._pause.cancel()
         with suppress(RuntimeError):  # no loop runs: then nobody follows
             asyncio.get_running_loop().remove_reader(descriptor)
+
+
+class Logged:
+    """What launchers of a process share (`vmm.driver.Launcher`): its log, in the machine's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._log = Log(directory / "vmm.log")
+
+    def reopen_log(self) -> None:
+        """Find the log of a process that an earlier daemon started in this directory."""
+        self._log.reopen()
+        self._log.follow()
+
+    def explain(self, failure: VmmError) -> PyroError:
+        """`failure` with what the process has printed."""
+        log = self.process_log().strip()
+        said = f"; it printed: {printable(log, _SHOWN_CHARACTERS)}" if log else ""
+        return VmmError(failure.message + said, code=failure.code, hint=failure.hint, details=failure.details)
+
+    def process_log(self) -> str:
+        return self._log.text()
+
+    async def printed(self, text: str) -> None:
+        await self._log.printed(text)
+
+    def close(self) -> None:
+        """Remove the log. Idempotent; what was printed so far can still be read here."""
+        self._log.close()

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pyro_mcp.errors import PyroError, VmmError
+from pyro_mcp.errors import VmmError
 from pyro_mcp.host import process, strays
-from pyro_mcp.machines.log import Log
+from pyro_mcp.machines.log import Logged
 from pyro_mcp.model.machine import ProcessIdentity
-from pyro_mcp.model.printable import printable
 from pyro_mcp.vmm.driver import VmmPlan
 
-_SHOWN_CHARACTERS = 2000
 
-
-class Unjailed:
+class Unjailed(Logged):
     """Starts one agent on the host (`vmm.driver.Launcher`); its output goes to a log in the machine's directory.
 
     It inherits nothing of our environment. What it finds there names the machine's directory, and so does the
@@ -25,7 +22,7 @@ class Unjailed:
     def __init__(self, directory: Path, *, on_process: Callable[[ProcessIdentity], None]) -> None:
         """`on_process` hears of the process as soon as it exists."""
         self._directory = directory
-        self._log = Log(directory / "vmm.log")
+        super().__init__(directory)
         self._on_process = on_process
 
     async def __call__(self, plan: VmmPlan, inherited: Sequence[int]) -> ProcessIdentity:
@@ -42,24 +39,3 @@ class Unjailed:
             child.kill_group()
             raise
         return child.identity
-
-    def reopen_log(self) -> None:
-        """Find the log of a process that an earlier daemon started in this directory."""
-        self._log.reopen()
-        self._log.follow()
-
-    def explain(self, failure: VmmError) -> PyroError:
-        """`failure` with what the agent has printed."""
-        log = self.process_log().strip()
-        said = f"; it printed: {printable(log, _SHOWN_CHARACTERS)}" if log else ""
-        return VmmError(failure.message + said, code=failure.code, hint=failure.hint, details=failure.details)
-
-    def process_log(self) -> str:
-        return self._log.text()
-
-    async def printed(self, text: str) -> None:
-        await self._log.printed(text)
-
-    def close(self) -> None:
-        """Remove the log. Idempotent; what was printed so far can still be read here."""
-        self._log.close()

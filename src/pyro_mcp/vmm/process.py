@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 from pyro_mcp.errors import VmmError
 from pyro_mcp.host import process
 from pyro_mcp.model.machine import ProcessIdentity
+from pyro_mcp.vmm.driver import Launcher, Vmm
 
 GUEST_SHUTDOWN = "guest-shutdown"
 GUEST_RESET = "guest-reset"
@@ -60,3 +61,15 @@ class VmmProcess:
             finally:
                 os.close(descriptor)
         self.ended(self._on_exit())
+
+
+@asynccontextmanager
+async def or_stopped(vmm: Vmm, launcher: Launcher) -> AsyncIterator[None]:
+    """If the block fails, the machine is stopped, and a VmmError explained by what its process printed."""
+    try:
+        yield
+    except BaseException as error:
+        await vmm.stop()
+        if isinstance(error, VmmError):
+            raise launcher.explain(error) from error
+        raise

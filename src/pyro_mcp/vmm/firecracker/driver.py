@@ -6,8 +6,8 @@ import asyncio
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pyro_mcp.errors import HostError, VmmError
@@ -26,7 +26,7 @@ from pyro_mcp.vmm.driver import (
 )
 from pyro_mcp.vmm.firecracker import api
 from pyro_mcp.vmm.firecracker.plan import API_SOCKET, DOORBELL, ROOM, VSOCK_SOCKET, configuration, plan_firecracker
-from pyro_mcp.vmm.process import GUEST_RESET, VMM_EXIT, VmmProcess
+from pyro_mcp.vmm.process import GUEST_RESET, VMM_EXIT, VmmProcess, or_stopped
 
 _START_SECONDS = 30.0
 # Firecracker says this once its API can be reached, and the other when it ends because its guest did.
@@ -94,7 +94,7 @@ class FirecrackerDriver:
             doorbell = made.enter_context(_doorbell(room))
             identity = await launch(self.plan(spec, directory, {}, start), inherited)
             vmm = FirecrackerVmm(identity, _endpoint(spec, room, doorbell), launch, made.pop_all())
-        async with vmm.or_stopped():
+        async with or_stopped(vmm, launch):
             await vmm.wait_for_api()
             for request in requests[:-1]:
                 await vmm.send(request)
@@ -112,7 +112,7 @@ class FirecrackerDriver:
             made.callback(_remove, room)
             # Its guest has rung long ago.
             vmm = FirecrackerVmm(identity, _endpoint(spec, room, None), launcher, made.pop_all())
-        async with vmm.or_stopped():
+        async with or_stopped(vmm, launcher):
             await vmm.notice_state()
         return vmm
 
@@ -167,17 +167,6 @@ class FirecrackerVmm:
     async def send(self, request: api.Request) -> Mapping[str, object]:
         """What Firecracker answers. Raises VmmError."""
         return await api.send(self.endpoint.path.with_name(API_SOCKET), request)
-
-    @asynccontextmanager
-    async def or_stopped(self) -> AsyncIterator[None]:
-        """If the block fails, the machine is stopped, and a VmmError explained by what Firecracker printed."""
-        try:
-            yield
-        except BaseException as error:
-            await self.stop()
-            if isinstance(error, VmmError):
-                raise self._launcher.explain(error) from error
-            raise
 
     async def pause(self) -> None:
         if not self._paused:

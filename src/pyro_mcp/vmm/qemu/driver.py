@@ -6,8 +6,8 @@ import asyncio
 import base64
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from pyro_mcp.errors import HostError, VmmError
@@ -24,7 +24,7 @@ from pyro_mcp.vmm.driver import (
     Start,
     VmmPlan,
 )
-from pyro_mcp.vmm.process import GUEST_RESET, GUEST_SHUTDOWN, VMM_EXIT, VmmProcess
+from pyro_mcp.vmm.process import GUEST_RESET, GUEST_SHUTDOWN, VMM_EXIT, VmmProcess, or_stopped
 from pyro_mcp.vmm.qemu.plan import BINARY, CONSOLE, CONSOLE_BYTES, FIRMWARE, KERNEL_HEAD, KERNEL_HEAD_BYTES, plan_qemu
 from pyro_mcp.vmm.qemu.qmp import QmpClient
 
@@ -71,7 +71,7 @@ class QemuDriver:
             vmm = await self._start(spec, directory, launch, Start.RESTORED, {"memory": saved.memory})
         finally:
             head.unlink(missing_ok=True)  # what answers at its monitor has read it
-        async with _or_stopped(vmm, launch):
+        async with or_stopped(vmm, launch):
             await vmm.load(saved.state)
         return vmm
 
@@ -106,7 +106,7 @@ class QemuDriver:
         """The process as a machine, once its monitor answers; if that fails it is ended."""
         endpoints = _sockets(directory)
         vmm = QemuVmm(identity, GuestEndpoint("serial", endpoints["agent"], drives.devices(spec)), paths)
-        async with _or_stopped(vmm, launcher):
+        async with or_stopped(vmm, launcher):
             await vmm.take_control(endpoints["qmp"])
         return vmm
 
@@ -131,18 +131,6 @@ def _reopen(file: int, held: ExitStack) -> int:
     again = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
     held.callback(os.close, again)
     return again
-
-
-@asynccontextmanager
-async def _or_stopped(vmm: QemuVmm, launcher: Launcher) -> AsyncIterator[None]:
-    """If the block fails, the machine is stopped, and a VmmError explained by what QEMU printed."""
-    try:
-        yield
-    except BaseException as error:
-        await vmm.stop()
-        if isinstance(error, VmmError):
-            raise launcher.explain(error) from error
-        raise
 
 
 class QemuVmm:
