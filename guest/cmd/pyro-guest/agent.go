@@ -54,5 +54,14 @@ func (m *machine) Mount(base, scratch string) error {
 	return m.Rooted()
 }
 
+// MountWorkspace implements server.Machine.
+func (m *machine) MountWorkspace(baseline, disk string) (*server.Workspace, error) {
+	w, err := m.root.MountWorkspace(baseline, disk)
+	if err != nil {
+		return nil, err
+	}
+	return &server.Workspace{Lower: w.Lower, Upper: w.Upper, Merged: w.Merged, Freezer: boot.NewFreezer(w.Disk)}, nil
+}
+
 // PowerOff implements server.Machine.
 func (m *machine) PowerOff() { check(boot.PowerOff(m.root, m.reaper.Empty)) }

@@ -44,7 +44,7 @@ func TestAllControllersAreHandedDown(t *testing.T) {
 
 func TestTheOverlayDepartsFromTheKernelsDefaults(t *testing.T) {
 	for _, option := range []string{"redirect_dir=on", "index=on", "xino=on", "metacopy=off"} {
-		if !slices.Contains(strings.Split(overlayOptions, ","), option) {
+		if !slices.Contains(strings.Split(overlay("/lower", "/disk"), ","), option) {
 			t.Errorf("%s is missing", option)
 		}
 	}

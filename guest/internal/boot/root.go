@@ -16,10 +16,13 @@ const (
 	rootDir    = "/mnt/root"
 )
 
-// overlayOptions depart from the kernel's defaults, with which renaming a directory of the base fails (redirect_dir) and
-// writing to one name of a hard link leaves the others old (index).
-const overlayOptions = "lowerdir=" + baseDir + ",upperdir=" + scratchDir + "/upper,workdir=" + scratchDir + "/work" +
-	",redirect_dir=on,index=on,xino=on,metacopy=off"
+// overlay is the options for an overlay of lower and the directories upper and work of disk. They depart from the kernel's
+// defaults, with which renaming a directory of the lower layer fails (redirect_dir) and writing to one name of a hard
+// link leaves the others old (index).
+func overlay(lower, disk string) string {
+	return "lowerdir=" + lower + ",upperdir=" + disk + "/upper,workdir=" + disk + "/work" +
+		",redirect_dir=on,index=on,xino=on,metacopy=off"
+}
 
 // plain are directories of the scratch disk itself, laid over the overlay where programs need what an overlay has not.
 // Container engines stack overlays of their own, and an overlay cannot be the upper layer of another; temporary files
@@ -34,21 +37,28 @@ var plain = []mount{
 
 // Root is the machine's root file system.
 type Root struct {
-	scratch int // descriptor of the scratch disk's top directory, which no path leads to any more
+	scratch   int // descriptor of the scratch disk's top directory, which no path leads to any more
+	before    int // descriptor of the root that was there before the switch; the same holds for it
+	workspace *Workspace
 }
 
 // MountRoot joins the disks and makes the result the root. If it fails before the switch, it leaves nothing mounted.
 func MountRoot(base, scratch string) (*Root, error) {
+	before, err := syscall.Open("/", syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "/", Err: err}
+	}
 	fd, err := joinDisks(base, scratch)
 	if err != nil {
+		syscall.Close(before)
 		return nil, err
 	}
-	root := &Root{scratch: fd}
+	root := &Root{scratch: fd, before: before}
 	if err := switchRoot(); err != nil {
 		return nil, fmt.Errorf("switch root: %w", err)
 	}
 	// From here on paths are those of the machine, and its own symbolic links lead within it.
-	if err := os.MkdirAll("/workspace", 0o755); err != nil {
+	if err := os.MkdirAll(WorkspaceDir, 0o755); err != nil {
 		return nil, err
 	}
 	return root, root.layPlain()
@@ -80,7 +90,7 @@ func joinDisks(base, scratch string) (fd int, err error) {
 	if err != nil {
 		return -1, &fs.PathError{Op: "open", Path: scratchDir, Err: err}
 	}
-	if err := (mount{"overlay", rootDir, "overlay", 0, overlayOptions, 0o755}).mount(); err != nil {
+	if err := (mount{"overlay", rootDir, "overlay", 0, overlay(baseDir, scratchDir), 0o755}).mount(); err != nil {
 		syscall.Close(fd)
 		return -1, err
 	}
@@ -141,13 +151,23 @@ func (r *Root) layPlain() error {
 
 // path names something on the scratch disk.
 func (r *Root) path(name string) string {
-	return filepath.Join(fmt.Sprintf("/proc/self/fd/%d", r.scratch), name)
+	return filepath.Join(through(r.scratch), name)
+}
+
+// hidden names a place to mount something where no path of the machine leads.
+func (r *Root) hidden(name string) string {
+	return through(r.before) + "/mnt/" + name
 }
 
 // seal writes everything to the disks and makes them read-only, so that the next mount finds them clean.
 func (r *Root) seal() error {
 	const readOnly = syscall.MS_REMOUNT | syscall.MS_RDONLY
+	var workspace error
+	if r.workspace != nil {
+		workspace = r.workspace.seal()
+	}
 	return errors.Join(
+		workspace,
 		os.NewSyscallError("remount /", syscall.Mount("", "/", "", readOnly, "")),
 		os.NewSyscallError("remount scratch", syscall.Mount("", r.path(""), "", readOnly, "")),
 	)

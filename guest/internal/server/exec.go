@@ -65,6 +65,10 @@ func stopReading(control *http.ResponseController) { _ = control.SetReadDeadline
 func (s *Server) ready() (map[string]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.readyLocked()
+}
+
+func (s *Server) readyLocked() (map[string]string, error) {
 	if s.stopping {
 		return nil, errStopping
 	}

@@ -14,6 +14,7 @@ func NewOnHost(version string, end func(), runner *process.Runner, environment m
 	s.state, s.environment = wire.StateReady, environment
 	s.routes["POST /v1/identity"] = noMachine
 	s.routes["POST /v1/mount"] = noMachine
+	s.routes["POST /v1/workspace"] = noMachine
 	return s
 }
 

@@ -49,7 +49,7 @@ func TestWithoutAMachineItIsReadyAndThereIsNothingToChange(t *testing.T) {
 	if status, text := ask("GET", "/v1/hello", ""); status != 200 || !strings.Contains(text, `"state":"ready"`) {
 		t.Error(status, text)
 	}
-	for _, path := range []string{"/v1/identity", "/v1/mount"} {
+	for _, path := range []string{"/v1/identity", "/v1/mount", "/v1/workspace"} {
 		if status, text := ask("POST", path, "{}"); status != 409 || !strings.Contains(text, `"no-machine"`) {
 			t.Error(path, status, text)
 		}

@@ -29,8 +29,24 @@ type Machine interface {
 	Identify(who *identity.Identity) (time.Time, error)
 	// Mount joins the two disks and makes them the root. It is called once at a time.
 	Mount(base, scratch string) error
+	// MountWorkspace lays the tree to work on over /workspace. It is called once at a time, after Mount.
+	MountWorkspace(baseline, disk string) (*Workspace, error)
 	// PowerOff ends the machine. It need not return.
 	PowerOff()
+}
+
+// Workspace is where the tree to work on is found: what it began as, what was changed, and both together.
+type Workspace struct {
+	Lower, Upper, Merged string
+	Freezer              Freezer
+}
+
+// Freezer stops all writing to a workspace's disk for a while.
+type Freezer interface {
+	// Freeze returns once everything is written. Writing goes on after hold, whatever happens, unless it is called again.
+	Freeze(hold time.Duration) error
+	// Thaw lets writing go on, and tells whether it was stopped until now.
+	Thaw() (held bool, err error)
 }
 
 // Server holds what outlives a request.
@@ -44,6 +60,7 @@ type Server struct {
 	state       string
 	stopping    bool
 	environment map[string]string
+	workspace   *workspace
 }
 
 // handler answers a request or returns why not; an answer that was begun can only be cut off.
@@ -58,6 +75,13 @@ func New(version string, machine Machine, runner *process.Runner) *Server {
 		"POST /v1/mount":    s.mount,
 		"POST /v1/exec":     s.exec,
 		"POST /v1/poweroff": s.powerOff,
+
+		"POST /v1/workspace": s.mountWorkspace,
+		"POST /v1/freeze":    s.freeze,
+		"POST /v1/thaw":      s.thaw,
+	}
+	for name, do := range operations {
+		s.routes["POST /v1/workspace/"+name] = s.does(do)
 	}
 	return s
 }

@@ -30,6 +30,8 @@ type machine struct {
 	who     *identity.Identity
 	disks   [2]string
 	failure error
+	// workspace is what it has to mount.
+	workspace *server.Workspace
 	off     chan struct{}
 }
 
@@ -41,6 +43,13 @@ func (m *machine) Identify(who *identity.Identity) (time.Time, error) {
 func (m *machine) Mount(base, scratch string) error {
 	m.disks = [2]string{base, scratch}
 	return m.failure
+}
+
+func (m *machine) MountWorkspace(baseline, disk string) (*server.Workspace, error) {
+	if m.workspace == nil {
+		return nil, errors.New("there is no " + disk)
+	}
+	return m.workspace, m.failure
 }
 
 func (m *machine) PowerOff() { close(m.off) }

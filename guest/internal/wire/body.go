@@ -19,6 +19,8 @@ const (
 	KindStdout   Kind = 17
 	KindStderr   Kind = 18
 	KindExit     Kind = 19
+	KindResult   Kind = 20
+	KindFailed   Kind = 21
 )
 
 // headSize is the length of what precedes a payload: the kind, and the payload's length as u32.
@@ -28,7 +30,7 @@ const headSize = 5
 var ErrFrame = errors.New("malformed body frame")
 
 func (k Kind) known() bool {
-	return KindStart <= k && k <= KindStdinEOF || KindStarted <= k && k <= KindExit
+	return KindStart <= k && k <= KindStdinEOF || KindStarted <= k && k <= KindFailed
 }
 
 // AppendFrame appends a whole frame to b.

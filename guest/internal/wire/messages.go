@@ -35,7 +35,82 @@ type Mount struct {
 	Environment map[string]string `json:"environment"`
 }
 
-// State answers POST /v1/mount and POST /v1/poweroff.
+// Workspace is the body of POST /v1/workspace.
+type Workspace struct {
+	Baseline string `json:"baseline"`
+	Disk     string `json:"disk"`
+}
+
+// Freeze is the body of POST /v1/freeze.
+type Freeze struct {
+	HoldMS int64 `json:"hold_ms"`
+}
+
+// Work is the payload of the START frame of POST /v1/workspace/NAME: what there is to do. Each name uses some of it.
+type Work struct {
+	Path      string `json:"path"`
+	Recursive bool   `json:"recursive"`
+	MaxBytes  int64  `json:"max_bytes"`
+	Patches   bool   `json:"patches"`
+	HardLinks bool   `json:"hard_links"`
+}
+
+// Entry is a line of what list answers. A name is in the one member or, if it is not UTF-8, as base64 in the other.
+type Entry struct {
+	Path      *string `json:"path"`
+	RawPath   *string `json:"raw_path,omitzero"`
+	Type      string  `json:"type"`
+	Size      int64   `json:"size"`
+	Target    *string `json:"target"`
+	RawTarget *string `json:"raw_target,omitzero"`
+}
+
+// Change is a line of what diff and patch answer.
+type Change struct {
+	Path    *string `json:"path"`
+	RawPath *string `json:"raw_path,omitzero"`
+	Status  string  `json:"status"`
+	Type    string  `json:"type,omitzero"`
+	Patch   *string `json:"patch"`
+	Binary  bool    `json:"binary"`
+}
+
+// Listed, ReadFile, Written, Carried, Compared and Patched are payloads of the RESULT frame.
+type (
+	Listed struct {
+		Path string `json:"path"`
+	}
+	ReadFile struct {
+		Size int64 `json:"size"`
+	}
+	Written struct {
+		Size    int64 `json:"size"`
+		Created bool  `json:"created"`
+	}
+	Carried struct {
+		Type         string   `json:"type"`
+		Entries      int64    `json:"entries"`
+		Bytes        int64    `json:"bytes"`
+		Skipped      []string `json:"skipped"`
+		SkippedCount int64    `json:"skipped_count"`
+	}
+	Compared struct {
+		Entries   int64 `json:"entries"`
+		Truncated bool  `json:"truncated"`
+	}
+	Patched struct {
+		Files int64 `json:"files"`
+	}
+)
+
+// Failed is the payload of the FAILED frame. Details are strings and integers.
+type Failed struct {
+	Code    string         `json:"code"`
+	Error   string         `json:"error"`
+	Details map[string]any `json:"details"`
+}
+
+// State answers requests that change what the machine does.
 type State struct {
 	State string `json:"state"`
 }

@@ -19,4 +19,6 @@ const (
 	StateBooted   = "booted"
 	StateReady    = "ready"
 	StateStopping = "stopping"
+	StateFrozen   = "frozen"
+	StateThawed   = "thawed"
 )

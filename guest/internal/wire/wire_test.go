@@ -98,6 +98,7 @@ func TestLimitsAndKindsAreThoseOfTheSchema(t *testing.T) {
 	for name, kind := range map[string]wire.Kind{
 		"START": wire.KindStart, "STDIN": wire.KindStdin, "STDIN_EOF": wire.KindStdinEOF, "STARTED": wire.KindStarted,
 		"STDOUT": wire.KindStdout, "STDERR": wire.KindStderr, "EXIT": wire.KindExit,
+		"RESULT": wire.KindResult, "FAILED": wire.KindFailed,
 	} {
 		if schema.Kinds[name] != kind {
 			t.Errorf("%s is %d, the schema says %d", name, kind, schema.Kinds[name])

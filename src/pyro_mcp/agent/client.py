@@ -24,8 +24,9 @@ from pyro_mcp.agent.messages import (
     parse_state,
     refusal,
 )
+from pyro_mcp.agent.work import Work, work
 
-__all__ = ["ExecEvent", "Exited", "GuestAgent", "GuestState", "Hello", "Output", "OutputStream", "Started"]
+__all__ = ["ExecEvent", "Exited", "GuestAgent", "GuestState", "Hello", "Output", "OutputStream", "Started", "Work"]
 
 _DEADLINES = Deadlines()
 
@@ -59,6 +60,26 @@ class GuestAgent:
         """Join the disks at these device paths into the guest's root; `environment` is what every command gets."""
         body = {"base": base, "scratch": scratch, "environment": dict(environment)}
         parse_state(await self._call("POST", "/v1/mount", body, self._deadlines.mount), "ready")
+
+    async def mount_workspace(self, *, baseline: str, disk: str) -> None:
+        """Lay the overlay of these two disks over /workspace."""
+        body = {"baseline": baseline, "disk": disk}
+        parse_state(await self._call("POST", "/v1/workspace", body, self._deadlines.mount), "ready")
+
+    async def freeze(self, *, hold_seconds: float) -> None:
+        """Stop all writing to the workspace's disk, for at most `hold_seconds`; called again, for so long from now."""
+        body = {"hold_ms": int(hold_seconds * 1000)}
+        parse_state(await self._call("POST", "/v1/freeze", body, self._deadlines.mount), "frozen")
+
+    async def thaw(self) -> None:
+        """Let writing go on. Raises GuestError, guest_code `not-frozen` if it went on before."""
+        parse_state(await self._call("POST", "/v1/thaw", {}, self._deadlines.request), "thawed")
+
+    def work(
+        self, name: str, parameters: Mapping[str, object], sent: AsyncIterator[bytes] | None = None
+    ) -> AbstractAsyncContextManager[Work]:
+        """Do something in /workspace: `async with agent.work(…) as work: … await work.result()` (`agent/work.py`)."""
+        return work(self._connector, name, parameters, sent, silence_seconds=self._deadlines.silence)
 
     async def poweroff(self) -> None:
         """Ask the guest to end; it answers first, its end shows at the VMM."""

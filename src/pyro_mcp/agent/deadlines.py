@@ -19,3 +19,5 @@ class Deadlines:
     """Beyond a command's own timeout: to kill it, and to send what it had still written."""
     end: float = 10.0
     """From a command's EXIT to the end of the answer."""
+    silence: float = 120.0
+    """Of a guest at work in /workspace: without a byte from it or to it."""

@@ -164,5 +164,7 @@ class _Order:
                 return self.exited
             case BodyKind.STDERR:
                 return Output(OutputStream.STDERR, payload)
-            case _:
+            case BodyKind.STDOUT:
                 return Output(OutputStream.STDOUT, payload)
+            case _:
+                raise violation(f"sent {kind.name} in the answer to a command")

@@ -17,6 +17,8 @@ NOTHING_RAN = (126, 127)
 """Exit codes of a command that could not be executed, and of one that was not found."""
 
 _ERROR_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_DETAILS = 16
+_DETAIL_CHARACTERS = 4096
 _LARGEST = 2**53  # beyond it JSON numbers are not exact everywhere
 
 
@@ -142,6 +144,30 @@ def refusal(status: int, body: bytes, what: str) -> GuestError:
         code="guest-refused",
         details={"guest_code": code, "status": status},
     )
+
+
+def parse_failed(members: Mapping[str, object]) -> GuestError:
+    """The error for work that the guest could not do. Its words are shown, never obeyed.
+
+    `details` has `guest_code`, and of what the guest added the texts and numbers, made printable and bounded.
+    """
+    code, details = _string(members, "code"), members.get("details") or {}
+    if not _ERROR_CODE.fullmatch(code) or not isinstance(details, dict) or len(details) > _DETAILS:
+        raise violation("failed with a code or details that are none")
+    told = {printable(name, 64): _detail(value) for name, value in details.items()}
+    return GuestError(
+        f"the guest could not do that: {printable(_string(members, 'error'))}",
+        code="work-failed",
+        details={**told, "guest_code": code, "guest_error": printable(_string(members, "error"), _DETAIL_CHARACTERS)},
+    )
+
+
+def _detail(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value, _DETAIL_CHARACTERS)
+    if type(value) is int and abs(value) <= _LARGEST:
+        return value
+    raise violation("failed with details that are neither text nor numbers")
 
 
 def _member(members: Mapping[str, object], name: str) -> object:

@@ -44,7 +44,7 @@ class MuxKind(IntEnum):
 
 
 class BodyKind(IntEnum):
-    """Kinds of frames in the bodies of an exec; from 16 on they travel from guest to host."""
+    """Kinds of frames in the bodies of a request; from 16 on they travel from guest to host."""
 
     START = 1
     STDIN = 2
@@ -53,6 +53,8 @@ class BodyKind(IntEnum):
     STDOUT = 17
     STDERR = 18
     EXIT = 19
+    RESULT = 20
+    FAILED = 21
 
 
 def violation(what: str) -> GuestError:
