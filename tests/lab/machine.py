@@ -22,14 +22,17 @@ from pyro_mcp.engine.launchpad import JAIL_UID_BASE, SCRATCH_BYTES
 from pyro_mcp.environments.store import Store
 from pyro_mcp.errors import VmmError
 from pyro_mcp.host import probe
-from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS, Assembly, MachinePlan, run_steps, undo_steps
+from pyro_mcp.machines.plan import MachinePlan
+from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS, Assembly, run_steps, undo_steps
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Disk, MachineSpec
 from pyro_mcp.vmm.driver import Vmm
 from pyro_mcp.vmm.qemu.driver import QemuDriver
 
 MEM_MIB = 4096
-VCPUS = 2
+# One: with two, emulated virtualisation was seen to stop for good within minutes, both processors busy with interrupts,
+# in about every third session. It is not slower, since nearly all that happens in there waits for one guest.
+VCPUS = 1
 _BOOT_SECONDS = 120.0
 _LUGGAGE = "luggage"
 _SHOWN = 4000
