@@ -20,6 +20,7 @@ qemu-system-x86_64  qemu-system-x86
 mmdebstrap          mmdebstrap
 newuidmap           uidmap
 mke2fs              e2fsprogs
+fsck.erofs          erofs-utils
 nft                 nftables
 slirp4netns         slirp4netns
 bwrap               bubblewrap

@@ -1,7 +1,6 @@
 """How ext4 images are made: the command line, the same on every host. Pure.
 
-No journal: such an image is read-only or dies with its machine. Everything that a host's configuration or the clock
-would decide is given, so equal inputs format equal images.
+Everything that a host's configuration or the clock would decide is given, so equal inputs format equal images.
 """
 
 from __future__ import annotations
@@ -52,6 +51,8 @@ class Format:
     uuid: UUID
     label: str
     tree: Path | None = None
+    journal_mib: int = 0
+    """0: no journal, for what is read-only or dies with its machine."""
 
 
 def command(wanted: Format) -> list[str | Path]:
@@ -59,8 +60,9 @@ def command(wanted: Format) -> list[str | Path]:
     # Tables in one place: a copy of the image finds few holes to step over. Prezeroed: a new file reads as zeros, so
     # the guest's kernel has no reason to write zeros over all unused tables in the background.
     extended = f"hash_seed={wanted.uuid},root_owner=0:0,packed_meta_blocks=1,assume_storage_prezeroed=1"
+    journal = ("-O", "has_journal", "-J", f"size={wanted.journal_mib}") if wanted.journal_mib else ()
     return [
-        *("mke2fs", "-q", "-F", "-O", _FEATURES),
+        *("mke2fs", "-q", "-F", "-O", _FEATURES, *journal),
         *("-b", str(BLOCK), "-I", str(INODE), "-N", str(wanted.inodes), "-m", "0", "-e", "remount-ro"),
         *("-U", str(wanted.uuid), "-L", wanted.label),
         *("-G", "4096", "-E", extended),
