@@ -16,6 +16,7 @@ VCPU_RANGE = (1, 8)
 MEM_MIB_RANGE = (256, 32_768)
 TTL_RANGE = (60, 86_400)
 TIMEOUT_RANGE = (1, 86_400)
+WORKSPACE_TTL_RANGE = (60, 31_536_000)
 OUTPUT_BYTES = 1 << 20
 """Bytes of each output stream kept in a payload; streaming has no such bound."""
 

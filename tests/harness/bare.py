@@ -20,7 +20,7 @@ from pyro_mcp.environments.templates import Template
 from pyro_mcp.errors import PyroError, VmmError
 from pyro_mcp.host import probe, process
 from pyro_mcp.machines.log import Log
-from pyro_mcp.machines.steps import MachinePlan
+from pyro_mcp.machines.plan import MachinePlan
 from pyro_mcp.model.machine import ProcessIdentity
 from pyro_mcp.vmm.driver import Saved, VmmPlan
 from pyro_mcp.vmm.qemu.driver import QemuDriver
@@ -61,7 +61,8 @@ def default_template() -> Template:
     places = sorted(shelf.places(), key=lambda place: place.stat().st_mtime, reverse=True)
     for place in places:
         made_of = json.loads((place / "manifest.json").read_text())["ingredients"]
-        if (made_of["vmm"], made_of["vcpu_count"], made_of["mem_mib"]) == ("qemu", 1, MEM_MIB):
+        kind = made_of["vmm"], made_of["vcpu_count"], made_of["mem_mib"], "disk2" in str(made_of["vmm_arguments"])
+        if kind == ("qemu", 1, MEM_MIB, False):  # more disks are a workspace's
             template = shelf.load(place.name)
             assert template is not None
             return template

@@ -15,7 +15,9 @@ from starlette.routing import Route
 
 from pyro_mcp._version import __version__
 from pyro_mcp.daemon.answers import FramedAnswer, FrameSink
-from pyro_mcp.daemon.routes import Call, prepare
+from pyro_mcp.daemon.call import Call
+from pyro_mcp.daemon.inbox import Inbox
+from pyro_mcp.daemon.routes import prepare
 from pyro_mcp.engine.engine import Engine
 from pyro_mcp.errors import DaemonError, UsageError
 from pyro_mcp.model.frames import MAX_REQUEST_BYTES
@@ -34,6 +36,7 @@ class App:
         self._on_stop = on_stop
         self._started = time.monotonic()
         self._active: dict[str, asyncio.Task[object]] = {}
+        self._inboxes: dict[str, Inbox] = {}
         self._leaving = False
         self.asgi = Starlette(routes=[Route("/v1/{name}", self._endpoint, methods=["POST"])])
 
@@ -64,6 +67,8 @@ class App:
                 return self._status()
             if name == "cancel":
                 return await self._cancel(body)
+            if name == "stdin":
+                return {"taken": await self._inbox_of(request_id).put(body)}
             self._refuse_strangers(*agreed)
             return await self._operate(name, body, sink, request_id)
 
@@ -71,21 +76,25 @@ class App:
 
     async def _operate(self, name: str, body: bytes, sink: FrameSink, request_id: str) -> Mapping[str, object]:
         arguments, context = _parse(body)
+        inbox = Inbox()
         call = Call(
             engine=self._engine,
             sink=sink,
             vmm=str(context.get("vmm") or "auto"),
             require_isolation=context.get("require_isolation"),
+            stdin=inbox.read(),
         )
         operation: Awaitable[Mapping[str, object]] = prepare(name, call, arguments)
         task = asyncio.current_task()
         assert task is not None
         self._active[request_id] = task
+        self._inboxes[request_id] = inbox
         self._on_change()
         try:
             return await operation
         finally:
-            del self._active[request_id]
+            inbox.close()
+            del self._active[request_id], self._inboxes[request_id]
             self._on_change()
 
     async def _cancel(self, body: bytes) -> Mapping[str, object]:
@@ -96,6 +105,10 @@ class App:
             task.cancel()
             await asyncio.wait({task})
         return {"cancelled": task is not None}
+
+    def _inbox_of(self, request_id: str) -> Inbox:
+        """Where the input of a request goes; one that is over takes none."""
+        return self._inboxes.get(request_id) or Inbox.closed()
 
     def _stop(self) -> None:
         self._leaving = True

@@ -34,8 +34,8 @@ class Clock:
         idle_since = time.monotonic()
         while True:
             self._changed.clear()
-            expiry = self._engine.vms.next_expiry()
-            if self._busy() or expiry is not None:
+            expiry = self._engine.next_expiry()
+            if self._busy() or self._engine.busy:
                 idle_since = time.monotonic()
             idle_left = idle_since + self._idle_seconds - time.monotonic()
             if idle_left <= 0:
@@ -52,9 +52,9 @@ class Clock:
 
     async def _reap(self) -> bool:
         try:
-            reaped = await self._engine.vms.reap_expired()
+            reaped = await self._engine.reap_expired()
         except (PyroError, OSError):
-            _log.exception("an expired VM could not be deleted")
+            _log.exception("what is expired could not be deleted")
             return False
-        _log.info("expired: %s", ", ".join(reaped["vm_ids"]))
+        _log.info("expired: %s", ", ".join(reaped))
         return True

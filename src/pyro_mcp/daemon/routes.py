@@ -6,28 +6,13 @@ A row's keyword-only parameters are the operation's arguments; the SDK's methods
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping
 
+from pyro_mcp.daemon import workspace_routes
+from pyro_mcp.daemon.call import Call, Operation, Payload
 from pyro_mcp.engine import run
-from pyro_mcp.engine.engine import Engine
-from pyro_mcp.engine.sink import Sink
 from pyro_mcp.errors import NotFoundError, UsageError
 from pyro_mcp.model.requests import Command, MachineRequest, parse_isolation, require_text, require_timeout
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What every operation gets beside its arguments. `vmm` and `require_isolation` are the client's settings."""
-
-    engine: Engine
-    sink: Sink
-    vmm: str
-    require_isolation: object
-
-
-Payload = Mapping[str, object]
-Operation = Callable[..., Awaitable[Payload]]
 
 
 async def run_in_vm(
@@ -123,6 +108,7 @@ OPERATIONS: Mapping[str, Operation] = {
         pull_environment,
         inspect_environment,
         prune_environments,
+        *workspace_routes.ROWS,
     )
 }
 

@@ -14,13 +14,14 @@ from pyro_mcp.config import BUNDLE_PLATFORM, Settings
 from pyro_mcp.disk.ext4 import blank
 from pyro_mcp.engine.templates import Templates
 from pyro_mcp.engine.threads import in_thread
+from pyro_mcp.engine.workspace_images import WorkspaceImages
 from pyro_mcp.environments.store import Store
 from pyro_mcp.errors import NotFoundError
 from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.files import Verified
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.machine import Machine, TemplateError
-from pyro_mcp.machines.steps import MachinePlan
+from pyro_mcp.machines.plan import MachinePlan, WorkspaceDisks
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
@@ -31,6 +32,7 @@ from pyro_mcp.vmm.registry import named
 
 SCRATCH_BYTES = 16 << 30
 """Virtual size of a guest's writable disk; on the host it takes what the guest wrote."""
+
 
 JAIL_UID_BASE = 0x7000_0000
 """First of the 65,536 uids that VMMs become under root: above all ranges that systemd documents as in use."""
@@ -50,6 +52,7 @@ class Launchpad:
         self._table = table
         self._store = store
         self._verified = Verified()
+        self.workspaces = WorkspaceImages(settings.state_dir, self._verified)
         self.templates = Templates(
             store.shelf, settings.state_dir / "machines", uid=TEMPLATE_UID if os.geteuid() == 0 else None
         )
@@ -105,10 +108,18 @@ class Launchpad:
         return replace(
             self._guest_plan(environment, driver, record.vcpu_count, record.mem_mib, resources),
             vm_id=record.vm_id,
-            directory=self._directory(record.vm_id),
+            directory=self.directory(record.vm_id),
             uid=JAIL_UID_BASE + record.slot % 0x1_0000 if os.geteuid() == 0 else None,
             on_process=lambda identity: self._table.set_process(record.vm_id, identity),
             running=record.process,
+            workspace=self._workspace_disks(record.workspace_id) if record.workspace_id else None,
+        )
+
+    def _workspace_disks(self, workspace_id: str) -> WorkspaceDisks:
+        return WorkspaceDisks(
+            baseline=self.workspaces.baseline(workspace_id),
+            blank=self.workspaces.blank(),
+            empty=self.workspaces.empty(),
         )
 
     def _guest_plan(
@@ -125,7 +136,7 @@ class Launchpad:
         resources.enter_context(self._store.lease(environment))
         return MachinePlan(
             vm_id="",
-            directory=self._directory(""),
+            directory=self.directory(""),
             uid=None,
             driver=driver,
             environment=self._store.with_kernel(environment, driver.info.kernel_format),
@@ -145,7 +156,7 @@ class Launchpad:
     def _host_plan(self, record: MachineRecord, driver: Driver) -> MachinePlan:
         return MachinePlan(
             vm_id=record.vm_id,
-            directory=self._directory(record.vm_id),
+            directory=self.directory(record.vm_id),
             uid=None,
             driver=driver,
             environment=None,
@@ -168,11 +179,11 @@ class Launchpad:
     async def remove_leftovers(self, record: MachineRecord) -> None:
         """End and delete whatever there still is of a machine; most often nothing."""
         if record.isolation is Isolation.NONE:
-            directory = self._directory(record.vm_id)
+            directory = self.directory(record.vm_id)
             await strays.end_marked(directory.parent, lambda name: name == directory.name)
         if record.process is not None:
             await process.kill_and_wait(record.process)
-        await remove_directory(self._directory(record.vm_id))
+        await remove_directory(self.directory(record.vm_id))
 
     async def end_machine(self, record: MachineRecord) -> None:
         """Kill whatever still runs of one machine: the process its record names, and what the host shows of it."""
@@ -199,5 +210,6 @@ class Launchpad:
             if directory.name not in known:
                 await remove_directory(directory)
 
-    def _directory(self, vm_id: str) -> Path:
+    def directory(self, vm_id: str) -> Path:
+        """Where a machine lives on this host."""
         return self._settings.state_dir / "machines" / vm_id

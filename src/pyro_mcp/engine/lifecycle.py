@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine
+from pathlib import Path
 
 from pyro_mcp.engine.launchpad import Launchpad
 from pyro_mcp.engine.live import Live
@@ -52,6 +53,10 @@ class Lifecycle:
         if record.state in _GOING:
             raise gone(record)
         return record
+
+    def directory(self, vm_id: str) -> Path:
+        """Where a VM lives on this host. Disks that stand there before its start are taken as its own."""
+        return self._launchpad.directory(vm_id)
 
     def live(self, vm_id: str) -> Live:
         """What is held of a VM that has a record."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from pyro_mcp.model.payloads import LastCommand, NetworkPayload, StartPayload, VmPayload
 from pyro_mcp.model.record import CommandRecord, MachineRecord
+from pyro_mcp.model.times import timestamp
 
 
 def vm_payload(record: MachineRecord, commands: Sequence[CommandRecord]) -> VmPayload:
@@ -62,8 +62,3 @@ def network_payload(record: MachineRecord) -> NetworkPayload:
         "addresses": [],
         "published_ports": [],
     }
-
-
-def timestamp(seconds: float) -> str:
-    """ISO 8601 in UTC with milliseconds, e.g. `2026-01-31T08:00:00.000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

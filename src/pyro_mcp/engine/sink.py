@@ -21,17 +21,43 @@ class Sink(Protocol):
 
 
 class KeptOutput:
-    """The first `limit` bytes of a stream, and whether there was more."""
+    """Of a stream at most `limit` bytes: beginning and end, and between them a line that says how much is missing.
+
+    Errors stand at the end, what led to them at the beginning.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept = bytearray()
-        self.truncated = False
+        self._head_bytes = limit // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._total = 0
+
+    @property
+    def truncated(self) -> bool:
+        return self._total > self._limit
 
     def add(self, data: bytes) -> None:
-        room = self._limit - len(self._kept)
-        self._kept += data[:room]
-        self.truncated = self.truncated or len(data) > room
+        self._total += len(data)
+        room = self._head_bytes - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room > 0 else data
+        keep = self._limit - self._head_bytes
+        if len(self._tail) > 2 * keep:  # not at every call: moving bytes costs
+            del self._tail[:-keep]
 
     def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
+        """Decoded as UTF-8 with replacement."""
+        return self.data().decode("utf-8", "replace")
+
+    def data(self) -> bytes:
+        if not self.truncated:
+            return bytes(self._head + self._tail)
+        # The mark's length depends on the number in it, which depends on the mark's length: take the room it may need.
+        keep = self._limit - self._head_bytes - len(_mark(self._total))
+        mark = _mark(self._total - self._head_bytes - keep)
+        return bytes(self._head + mark.ljust(len(_mark(self._total)), b"\n") + self._tail[-keep:])
+
+
+def _mark(count: int) -> bytes:
+    return f"\n[pyro: {count} bytes are left out here]\n".encode()

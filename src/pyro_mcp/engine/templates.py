@@ -23,7 +23,7 @@ from pyro_mcp.environments.templates import Shelf, Template
 from pyro_mcp.errors import PyroError
 from pyro_mcp.host import files, probe
 from pyro_mcp.host.command import Cancellation
-from pyro_mcp.machines.steps import MachinePlan
+from pyro_mcp.machines.plan import MachinePlan
 from pyro_mcp.machines.templates import make_template
 from pyro_mcp.vmm.driver import Start
 
@@ -135,6 +135,7 @@ class Templates:
             directory=self._machines / f"template-{secrets.token_hex(6)}",
             uid=self._uid,
             on_process=lambda _: None,
+            workspace=plan.workspace and replace(plan.workspace, baseline=plan.workspace.empty),
         )
 
     def _ingredients(self, plan: MachinePlan) -> dict[str, object]:

@@ -17,7 +17,7 @@ from pyro_mcp.errors import ConflictError, HostError, NotFoundError
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.payloads import DeletePayload, NetworkPayload, ReapPayload, StartPayload, VmPayload
 from pyro_mcp.model.record import EndReason, MachineRecord, MachineState
-from pyro_mcp.model.requests import MachineRequest, new_vm_id
+from pyro_mcp.model.requests import MachineRequest, new_vm_id, require_vm_id
 from pyro_mcp.state.commands import CommandTable
 from pyro_mcp.state.machines import MachineTable
 
@@ -55,10 +55,12 @@ class Vms:
         vmm: str,
         require_isolation: Isolation | None,
         ephemeral: bool = False,
+        workspace_id: str | None = None,
     ) -> MachineRecord:
         """Reserve a VM; nothing runs yet. Its time to live starts now. Pulls the environment if it is missing.
 
         Where no VMM runs and the request allows it, what will run, will run on the host itself: the sink hears why.
+        The VM of a workspace lives and dies with that: none of the other verbs here knows it.
         """
         if request.network:
             raise HostError(
@@ -93,6 +95,7 @@ class Vms:
                 ttl_seconds=request.ttl_seconds,
                 network=request.network,
                 allow_host_compat=compat,
+                workspace_id=workspace_id,
                 driver=info.name,
                 isolation=info.isolation,
                 execution_mode=info.execution_mode,
@@ -105,16 +108,19 @@ class Vms:
 
     async def start(self, vm_id: str) -> VmPayload:
         """Boot a created or stopped VM. A start that fails leaves the VM stopped and nothing running."""
+        self._require_own(vm_id)
         await self._lifecycle.start(vm_id)
         return self.status(vm_id)
 
     async def stop(self, vm_id: str) -> VmPayload:
         """Shut the guest down; its disk stays until the VM is deleted or expires. Idempotent."""
+        self._require_own(vm_id)
         await self._lifecycle.stop(vm_id, EndReason.EXPLICIT_STOP)
         return self.status(vm_id)
 
     async def delete(self, vm_id: str, *, reason: EndReason = EndReason.EXPLICIT_DELETE) -> DeletePayload:
         """End the VM, whatever it is doing, and delete all of it. Goes on to its end also if the caller leaves."""
+        self._require_own(vm_id)
         counted = await self._lifecycle.delete(vm_id, reason)
         return {"vm_id": vm_id, "deleted": True, "reason": counted.value}
 
@@ -122,7 +128,7 @@ class Vms:
         """Delete every VM whose time is over, and finish deletions that failed. Raises the first failure, after all."""
         now = time.time()
         records = [record for record in self._table.live() if record.state is not MachineState.DELETING]
-        due = [record.vm_id for record in records if record.expires_at <= now]
+        due = [record.vm_id for record in records if record.expires_at <= now and record.workspace_id is None]
         failures: list[Exception] = []
         for vm_id in (*due, *self._lifecycle.unfinished()):
             try:
@@ -139,11 +145,21 @@ class Vms:
         """When there is something to reap next (seconds since the epoch), if ever."""
         if self._lifecycle.unfinished():
             return 0.0
-        return min((record.expires_at for record in self._table.live()), default=None)
+        return min((record.expires_at for record in self._table.live() if record.workspace_id is None), default=None)
 
     def find(self, vm_id: object) -> MachineRecord:
         """The record of a VM that is there. Raises NotFoundError `vm-not-found`, or `vm-expired` where that is why."""
+        self._require_own(vm_id)
         return self._lifecycle.find(vm_id)
+
+    def _require_own(self, vm_id: object) -> None:
+        record = self._table.find(require_vm_id(vm_id))
+        if record is not None and record.workspace_id is not None:
+            raise NotFoundError(
+                f"{vm_id} is the machine of workspace {record.workspace_id}",
+                code="vm-not-found",
+                hint=f"use the workspace commands with {record.workspace_id}",
+            )
 
     def status(self, vm_id: str) -> VmPayload:
         return self.payload(self.find(vm_id))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pyro_mcp.errors import IntegrityError
 from pyro_mcp.host import files
 
-SCHEMA = 1
+SCHEMA = 2
 
 _Record = TypeVar("_Record")
 

@@ -13,6 +13,7 @@ BOOT_MODULES = (
     "virtio_console",
     "virtio_net",
     "overlay",
+    "erofs",
     "vmw_vsock_virtio_transport",
 )
 """What the guest needs before it has a root, whichever VMM runs it; what these depend on comes along."""

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
+from pyro_mcp.agent.client import GuestAgent, Work
 from pyro_mcp.agent.messages import Exited, Output
 from pyro_mcp.errors import GuestError, VmmError
 from pyro_mcp.machines.clock import ClockWatch
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import END_SECONDS, ended, means_end
+from pyro_mcp.machines.plan import WORKSPACE_DISK, MachinePlan
 from pyro_mcp.machines.steps import (
     ADOPTION,
-    COLD_START,
-    HOST_START,
-    RESTORED_START,
     RUNNING_PARTS,
     Assembly,
-    MachinePlan,
     give_identity,
     run_steps,
+    start_steps,
     undo_steps,
 )
 
 _POWEROFF_SECONDS = 10.0
-_DEATH_SECONDS = 2.0
+# A guest whose host is gone must be able to write again soon.
+_HOLD_SECONDS = 5.0
 
 
 class TemplateError(Exception):
@@ -48,13 +50,12 @@ class Machine:
         Raises TemplateError for a machine that cannot be restored, VmmError, GuestError, HostError.
         """
         assembly = Assembly(plan)
-        if plan.template is None:
-            await run_steps(assembly, HOST_START if plan.driver.info.on_host else COLD_START)
-        else:
-            try:
-                await run_steps(assembly, RESTORED_START)
-            except (VmmError, GuestError) as error:
-                raise TemplateError(f"nothing can be restored from its template: {error.message}") from error
+        try:
+            await run_steps(assembly, start_steps(plan))
+        except (VmmError, GuestError) as error:
+            if plan.template is None:
+                raise
+            raise TemplateError(f"nothing can be restored from its template: {error.message}") from error
         machine = cls(assembly)
         machine._clock.was_set()
         return machine
@@ -79,23 +80,63 @@ class Machine:
         return await asyncio.shield(self._ending)
 
     async def run(
-        self, argv: tuple[str, ...], *, timeout_seconds: int, environment: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Output | Exited]:
+        self,
+        argv: tuple[str, ...],
+        *,
+        timeout_seconds: int,
+        environment: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: AsyncIterator[bytes] | None = None,
+    ) -> AsyncGenerator[Output | Exited, None]:
         """Run one command, yielding its output as it comes and its end last.
 
         Leaving the iteration early kills the command's whole process tree. Raises GuestError when the machine dies or
         its agent stops making sense.
         """
-        await self._set_clock()
-        cwd = str(self._assembly.plan.workspace)
-        execution = self._assembly.connected_agent.exec(
-            argv, env=environment or {}, cwd=cwd, timeout_ms=timeout_seconds * 1000
-        )
-        try:
+        async with self._explained() as agent:
+            execution = agent.exec(
+                argv,
+                env=environment or {},
+                cwd=cwd or str(self._assembly.plan.cwd),
+                timeout_ms=timeout_seconds * 1000,
+                stdin=stdin,
+            )
             async with execution as events:
                 async for event in events:
                     if isinstance(event, Output | Exited):
                         yield event
+
+    @asynccontextmanager
+    async def work(
+        self, name: str, parameters: Mapping[str, object], sent: AsyncIterator[bytes] | None = None
+    ) -> AsyncIterator[Work]:
+        """Do something in /workspace (`agent/work.py`). Raises GuestError, also for a machine that dies meanwhile."""
+        async with self._explained() as agent, agent.work(name, parameters, sent) as work:
+            yield work
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[Path]:
+        """The image of the workspace's disk, on which nothing changes until the block is left.
+
+        Leaving raises GuestError where that did not hold to the end: then a copy is worth nothing.
+        """
+        async with self._explained() as agent:
+            await agent.freeze(hold_seconds=_HOLD_SECONDS)
+            left = asyncio.Event()
+            holding = asyncio.create_task(_hold(agent, left))
+            try:
+                yield self._assembly.plan.directory / WORKSPACE_DISK
+            finally:
+                left.set()
+                await asyncio.gather(holding, return_exceptions=True)
+                await asyncio.shield(agent.thaw())
+
+    @asynccontextmanager
+    async def _explained(self) -> AsyncIterator[GuestAgent]:
+        """The agent, its guest's clock right; errors that the machine's end is behind say how it ended."""
+        try:
+            await self._set_clock()
+            yield self._assembly.connected_agent
         except GuestError as error:
             if means_end(error):
                 await asyncio.wait({self._ending}, timeout=END_SECONDS)
@@ -132,3 +173,13 @@ class Machine:
         await asyncio.shield(undo_steps(self._assembly, RUNNING_PARTS))
         self._ending.cancel()
         await asyncio.gather(self._ending, return_exceptions=True)
+
+
+async def _hold(agent: GuestAgent, left: asyncio.Event) -> None:
+    """Keep the guest from thawing by itself, which it does when it hears nothing more of us."""
+    while not left.is_set():
+        try:
+            async with asyncio.timeout(_HOLD_SECONDS / 3):
+                await left.wait()
+        except TimeoutError:
+            await agent.freeze(hold_seconds=_HOLD_SECONDS)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,76 +19,18 @@ from pyro_mcp.agent.client import GuestAgent
 from pyro_mcp.agent.unix import UnixConnector
 from pyro_mcp.agent.vsock import VsockConnector
 from pyro_mcp.disk.clone import clone
-from pyro_mcp.environments.templates import Template
 from pyro_mcp.errors import PyroError
-from pyro_mcp.machines.directory import HOST_WORKSPACE, remove_directory
+from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import guard
 from pyro_mcp.machines.jail import Jail
+from pyro_mcp.machines.plan import LASTING, WORKSPACE_DISK, MachinePlan
 from pyro_mcp.machines.unjailed import Unjailed
-from pyro_mcp.model.environment import InstalledEnvironment
-from pyro_mcp.model.machine import Disk, MachineSpec, ProcessIdentity
-from pyro_mcp.vmm.driver import Driver, GuestEndpoint, Saved, Vmm
+from pyro_mcp.vmm.driver import GuestEndpoint, Saved, Vmm
 
-SCRATCH = "scratch.ext4"
 _WARM_MS = 30_000
 # A guest's clock is behind by as long as the request was on its way; the way back counts here, too.
 _CLOCK_SKEW_NS = 60_000_000
 _CLOCK_TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class MachinePlan:
-    """Everything a start needs to know.
-
-    `uid` is the unprivileged user the VMM becomes where pyro runs as root, else None. `on_process` is told of the
-    process as soon as it exists, so that a record can be kept of what must be ended. `running` is that process where an
-    earlier daemon started it.
-
-    Where the driver runs commands on the host itself, there is no `environment`, no `blank_scratch`, and the agent's
-    program stands in the place of the `initramfs`.
-    """
-
-    vm_id: str
-    directory: Path
-    uid: int | None
-    driver: Driver
-    environment: InstalledEnvironment | None
-    initramfs: Path
-    blank_scratch: Path | None
-    vcpu_count: int
-    mem_mib: int
-    tsc_khz: int
-    boot_timeout_seconds: float
-    on_process: Callable[[ProcessIdentity], None]
-    running: ProcessIdentity | None = None
-    template: Template | None = None
-    """What it is restored from, instead of booting."""
-
-    @property
-    def scratch(self) -> Path:
-        return self.directory / SCRATCH
-
-    @property
-    def workspace(self) -> Path:
-        """Where commands begin: /workspace in a guest, a directory of the machine's own on the host."""
-        return self.directory / HOST_WORKSPACE if self.environment is None else Path("/workspace")
-
-    @property
-    def spec(self) -> MachineSpec:
-        return MachineSpec(
-            vcpu_count=self.vcpu_count,
-            mem_mib=self.mem_mib,
-            kernel=self.initramfs if self.environment is None else self.environment.kernel,
-            initramfs=self.initramfs,
-            disks=self._disks(),
-            tsc_khz=self.tsc_khz,
-        )
-
-    def _disks(self) -> tuple[Disk, ...]:
-        if self.environment is None:
-            return ()
-        base = Disk("base", self.environment.rootfs, read_only=True)
-        return base, Disk("scratch", self.scratch, read_only=False)
 
 
 @dataclass(slots=True)
@@ -97,6 +39,7 @@ class Assembly:
 
     plan: MachinePlan
     made_directory: bool = False
+    made_disks: list[Path] = field(default_factory=list)
     jail: Jail | Unjailed | None = None
     vmm: Vmm | None = None
     agent: GuestAgent | None = None
@@ -133,7 +76,7 @@ class MakeDirectory:
         machine.made_directory = not directory.exists()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for entry in directory.iterdir():
-            if entry.name != SCRATCH:  # a socket, log or room of a VMM that was lost with its daemon
+            if entry.name not in LASTING:  # a socket, log or room of a VMM that was lost with its daemon
                 await remove_directory(entry) if entry.is_dir() else entry.unlink()
 
     async def undo(self, machine: Assembly) -> None:
@@ -142,7 +85,7 @@ class MakeDirectory:
 
 
 class CloneScratch:
-    """The writable disk: a copy of a formatted blank, unless a stopped machine left its own."""
+    """The writable disks: copies of formatted blanks, unless a stopped machine left its own."""
 
     name = "scratch"
 
@@ -151,10 +94,15 @@ class CloneScratch:
         if not plan.scratch.exists():
             source = plan.blank_scratch if plan.template is None else plan.template.scratch.path
             assert source is not None, "only a guest has a disk"
+            machine.made_disks.append(plan.scratch)
             await asyncio.to_thread(clone, source, plan.scratch)
+        if plan.workspace is not None and not (disk := plan.directory / WORKSPACE_DISK).exists():
+            machine.made_disks.append(disk)
+            await asyncio.to_thread(clone, plan.workspace.blank, disk)
 
     async def undo(self, machine: Assembly) -> None:
-        pass  # it lives and dies with the directory
+        for disk in machine.made_disks:
+            disk.unlink(missing_ok=True)
 
 
 class MakeWorkspace:
@@ -163,7 +111,7 @@ class MakeWorkspace:
     name = "workspace"
 
     async def do(self, machine: Assembly) -> None:
-        machine.plan.workspace.mkdir(mode=0o700)
+        machine.plan.cwd.mkdir(mode=0o700)
 
     async def undo(self, machine: Assembly) -> None:
         pass  # it lives and dies with the directory
@@ -288,6 +236,20 @@ class MountDisks:
         pass  # it lives and dies with the guest
 
 
+class MountWorkspace:
+    """/workspace becomes the tree that outlives the machine."""
+
+    name = "workspace"
+
+    async def do(self, machine: Assembly) -> None:
+        devices = machine.running_vmm.endpoint.devices
+        mount = machine.connected_agent.mount_workspace(baseline=devices["baseline"], disk=devices["workspace"])
+        await guard(machine.running_vmm, mount, deadline_seconds=60, waiting_for="the guest's workspace")
+
+    async def undo(self, machine: Assembly) -> None:
+        pass  # it lives and dies with the guest
+
+
 class WarmUp:
     """What every command needs first is read into the guest's memory: a shell, its library, its start-up files."""
 
@@ -332,6 +294,14 @@ HOST_START: tuple[Step, ...] = (MakeDirectory(), MakeWorkspace(), StartVmm(), Gr
 ADOPTION: tuple[Step, ...] = (AttachVmm(), GreetAgent())
 RUNNING_PARTS: tuple[Step, ...] = (StartVmm(), GreetAgent())
 """What a stop undoes; directory and disk stay for the next start."""
+
+
+def start_steps(plan: MachinePlan) -> tuple[Step, ...]:
+    """How the machine of `plan` comes up."""
+    if plan.driver.info.on_host:
+        return HOST_START
+    steps = COLD_START if plan.template is None else RESTORED_START
+    return (*steps, MountWorkspace()) if plan.workspace is not None else steps
 
 
 def _launcher(plan: MachinePlan) -> Jail | Unjailed:

@@ -8,11 +8,11 @@ from pathlib import Path
 from pyro_mcp.environments.templates import Template
 from pyro_mcp.host.sealed import seal
 from pyro_mcp.machines.directory import remove_directory
+from pyro_mcp.machines.plan import MachinePlan
 from pyro_mcp.machines.steps import (
     RUNNING_PARTS,
     TEMPLATE_START,
     Assembly,
-    MachinePlan,
     run_steps,
     undo_steps,
 )

@@ -10,8 +10,8 @@ from enum import IntEnum
 
 _HEADER = struct.Struct(">BI")
 HEADER_BYTES = _HEADER.size
-MAX_PAYLOAD = 16 << 20
-MAX_REQUEST_BYTES = 4 << 20
+MAX_PAYLOAD = 64 << 20
+MAX_REQUEST_BYTES = 16 << 20
 """Longest request body a daemon reads."""
 
 

@@ -30,6 +30,7 @@ class EndReason(StrEnum):
     DAEMON_STOPPED = "daemon_stopped"
     DAEMON_LOST = "daemon_lost"
     HOST_REBOOTED = "host_rebooted"
+    RESET = "workspace_reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class MachineRecord:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     process: ProcessIdentity | None = None
     allow_host_compat: bool = False
+    workspace_id: str | None = None
 
 
 class CommandState(StrEnum):

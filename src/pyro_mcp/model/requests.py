@@ -8,14 +8,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyro_mcp.config import MEM_MIB_RANGE, TIMEOUT_RANGE, TTL_RANGE, VCPU_RANGE
+from pyro_mcp.config import MEM_MIB_RANGE, TIMEOUT_RANGE, TTL_RANGE, VCPU_RANGE, WORKSPACE_TTL_RANGE
 from pyro_mcp.errors import NotFoundError, UsageError
 from pyro_mcp.model.machine import Isolation
 
 _VM_ID = re.compile(r"vm-[0-9a-f]{12}")
+_WORKSPACE_ID = re.compile(r"ws-[0-9a-f]{12}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # One argument may be 128 KiB (Linux MAX_ARG_STRLEN); all of them together travel in one 1 MiB frame as JSON.
 _MAX_COMMAND_BYTES = 128 * 1024
+
+_LABELS = 64
+_LABEL_CHARACTERS = 256
+_TITLE_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,65 @@ def require_vm_id(value: object) -> str:
     return value
 
 
+def require_workspace_id(value: object) -> str:
+    """Something that can be a workspace's id. What cannot be one names none: NotFoundError."""
+    if not isinstance(value, str) or not _WORKSPACE_ID.fullmatch(value):
+        raise NotFoundError(f"there is no workspace {str(value)[:64]!r}", code="workspace-not-found")
+    return value
+
+
+def require_identifier(name: str, value: object) -> str:
+    """A name that may be part of a file's name: letters, digits, `.`, `_`, `-`, at most 64, no punctuation first."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise UsageError(
+            f"{name} is {str(value)[:80]!r}, which is no name",
+            code="invalid-name",
+            hint="take 1 to 64 letters, digits, dots, underscores or hyphens, a letter or digit first",
+        )
+    return value
+
+
+def require_labels(value: object) -> dict[str, str]:
+    """Keys are identifiers, values texts of at most 256 characters; at most 64 of them."""
+    if not isinstance(value, dict):
+        raise UsageError("labels must be an object of texts")
+    if len(value) > _LABELS:
+        raise UsageError(f"there are {len(value)} labels; at most {_LABELS} can be given")
+    for key, text in value.items():
+        require_identifier("a label's key", key)
+        if not isinstance(text, str) or len(text) > _LABEL_CHARACTERS or not _storable(text):
+            raise UsageError(f"the label {key} must be a text of at most {_LABEL_CHARACTERS} characters")
+    return dict(value)
+
+
+def require_title(value: object) -> str:
+    """What people call a workspace: 1 to 120 printable characters."""
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= len(value) <= _TITLE_CHARACTERS:
+        raise UsageError(f"name must be a text of 1 to {_TITLE_CHARACTERS} characters", code="invalid-name")
+    if not value.isprintable():
+        raise UsageError("name must be printable", code="invalid-name")
+    return value
+
+
+def require_life(value: object) -> int:
+    """A workspace's time to live in seconds; 0 is for ever."""
+    return 0 if value == 0 and not isinstance(value, bool) else require_range("ttl_seconds", value, WORKSPACE_TTL_RANGE)
+
+
+def require_environment_variables(value: object) -> dict[str, str]:
+    """Variables for a command. Raises UsageError."""
+    if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
+        raise UsageError("env must be an object of texts")
+    for name, text in value.items():
+        if not name or "=" in name or "\0" in name + text or not _storable(name + text):
+            raise UsageError(f"env has a variable that cannot be: {name[:64]!r}")
+    return dict(value)
+
+
+def _storable(text: str) -> bool:
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+
 def parse_isolation(value: object) -> Isolation | None:
     """What must at least be given: `kvm`, or None for whatever there is."""
     if value is None:
@@ -118,6 +183,10 @@ def parse_isolation(value: object) -> Isolation | None:
     if value != Isolation.KVM:
         raise UsageError(f"required isolation is {value!r}; only 'kvm' can be required")
     return Isolation.KVM
+
+
+def new_workspace_id() -> str:
+    return f"ws-{secrets.token_hex(6)}"
 
 
 def new_vm_id() -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Mapping, Sequence
 from typing import cast
 
-from pyro_mcp.config import Settings
 from pyro_mcp.model.payloads import (
     DaemonPayload,
     DeletePayload,
@@ -19,30 +17,20 @@ from pyro_mcp.model.payloads import (
     RunPayload,
     VmPayload,
 )
-from pyro_mcp.sdk.autostart import with_daemon
-from pyro_mcp.sdk.transport import Exchange, Interruption, NobodyThereError, OnEvent, OnOutput
-
-Command = str | Sequence[str]
-"""A string is a shell line (`sh -lc`); a sequence of strings is an argv, passed without re-quoting."""
-
+from pyro_mcp.sdk.caller import Command, as_json
+from pyro_mcp.sdk.transport import NobodyThereError, OnEvent, OnOutput
+from pyro_mcp.sdk.workspaces import WorkspaceMethods
 
 _LEAVE_SECONDS = 60.0
 
 
-class Pyro:
+class Pyro(WorkspaceMethods):
     """A client of the daemon of one state directory; the daemon is started when there is none.
 
     Holds no connection and no process: it needs no closing, and may be used from several threads at once. Every method
     may raise `PyroError` (`pyro_mcp.errors`), whose `code` is stable and whose `hint` is the next step. An exception
     during a call, KeyboardInterrupt included, undoes at the daemon what the call began.
     """
-
-    _interruption: Interruption | None = None
-    """What breaks a call off from another thread; `AsyncPyro` has one for each call."""
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        """`settings` default to the environment variables (see `Settings.from_environment`)."""
-        self._settings = settings or Settings.from_environment()
 
     def run_in_vm(
         self,
@@ -71,7 +59,7 @@ class Pyro:
         """
         arguments = {
             "environment": environment,
-            "command": _as_json(command),
+            "command": as_json(command),
             "vcpu_count": vcpu_count,
             "mem_mib": mem_mib,
             "timeout_seconds": timeout_seconds,
@@ -116,7 +104,7 @@ class Pyro:
         """Run one command in a started VM, then delete the VM, whatever became of the command."""
         arguments = {
             "vm_id": vm_id,
-            "command": _as_json(command),
+            "command": as_json(command),
             "timeout_seconds": timeout_seconds,
         }
         return cast(RunPayload, self._call("exec_vm", arguments, None, on_output))
@@ -170,7 +158,8 @@ class Pyro:
 
     def _daemon(self, name: str) -> DaemonPayload:
         try:
-            return cast(DaemonPayload, self._exchange(name, {}, None, None))
+            exchange = self._exchange()
+            return cast(DaemonPayload, exchange.call(name, self._document({}), _ignore, _ignore))
         except NobodyThereError:
             settings = self._settings
             return {
@@ -179,28 +168,6 @@ class Pyro:
                 "socket": str(settings.daemon_socket),
                 "log": str(settings.daemon_log),
             }
-
-    def _call(
-        self,
-        name: str,
-        arguments: Mapping[str, object],
-        on_event: OnEvent | None = None,
-        on_output: OnOutput | None = None,
-    ) -> dict[str, object]:
-        return with_daemon(self._settings, lambda: self._exchange(name, arguments, on_event, on_output))
-
-    def _exchange(
-        self, name: str, arguments: Mapping[str, object], on_event: OnEvent | None, on_output: OnOutput | None
-    ) -> dict[str, object]:
-        context = {"vmm": self._settings.vmm, "require_isolation": self._settings.require_isolation}
-        exchange = Exchange(self._settings.daemon_socket, self._settings.fingerprint, self._interruption)
-        document = {"arguments": arguments, "context": context}
-        return exchange.call(name, document, on_event or _ignore_event, on_output or _ignore_output)
-
-
-def _as_json(command: Command) -> object:
-    """What is no command goes as it is, to be refused by the daemon like every other wrong argument."""
-    return list(command) if isinstance(command, Sequence) and not isinstance(command, str) else command
 
 
 def _wait_gone(pid: int) -> None:
@@ -214,9 +181,5 @@ def _wait_gone(pid: int) -> None:
         os.close(process)
 
 
-def _ignore_event(_event: Mapping[str, object]) -> None:
-    pass
-
-
-def _ignore_output(_stream: str, _data: bytes) -> None:
+def _ignore(*_: object) -> None:
     pass

@@ -71,7 +71,7 @@ class Exchange:
         An exception in a callback, from a signal (KeyboardInterrupt) or from another thread (InterruptedExchange)
         breaks the operation off at the daemon, waits until all of it is undone there, and goes on its way.
         """
-        body = json.dumps(document).encode()
+        body = _encoded(document)
         if len(body) > MAX_REQUEST_BYTES:
             raise UsageError(f"the request has {len(body)} bytes; at most {MAX_REQUEST_BYTES} can be sent")
         with _connect(self._path) as connection:
@@ -90,6 +90,21 @@ class Exchange:
         if kind is Kind.ERROR:
             raise errors.from_wire(last)
         return last
+
+    def send_input(self, piece: bytes) -> bool:
+        """Give the operation that `call` is waiting for more input, from another thread; empty is its end.
+
+        Waits until the operation has read what was sent before. False once it reads no more.
+        """
+        try:
+            with _connect(self._path) as connection:
+                _send(connection, self._request("stdin", piece))
+                answer = _Answer(connection)
+                _read_head(answer)
+                kind, last = _read_frames(answer, _ignore, _ignore)
+        except (DaemonError, OSError):
+            return False
+        return kind is Kind.RESULT and last.get("taken") is True
 
     def _cancel(self) -> None:
         document = {"arguments": {"request_id": self._request_id}, "context": {}}
@@ -112,6 +127,14 @@ class Exchange:
             f"Pyro-Request: {self._request_id}\r\n\r\n"
         )
         return head.encode() + body
+
+
+def _encoded(document: Mapping[str, object]) -> bytes:
+    """Not escaped: an escaped lone surrogate would pass here, and be another character where it arrives."""
+    try:
+        return json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("an argument has text that is not UTF-8") from error
 
 
 def _connect(path: Path) -> socket.socket:
@@ -209,6 +232,10 @@ def _read_frames(answer: _Answer, on_event: OnEvent, on_output: OnOutput) -> tup
                 on_event(json.loads(payload))
             case Kind.RESULT | Kind.ERROR:
                 return kind, json.loads(payload)
+
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 def _nobody() -> NobodyThereError:

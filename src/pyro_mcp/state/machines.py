@@ -119,4 +119,5 @@ def _record(row: sqlite3.Row) -> MachineRecord:
         timings_ms=json.loads(row["timings_ms"]),
         process=process,
         allow_host_compat=bool(row["allow_host_compat"]),
+        workspace_id=row["workspace_id"],
     )

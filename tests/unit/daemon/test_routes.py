@@ -6,7 +6,8 @@ from typing import cast
 
 import pytest
 
-from pyro_mcp.daemon.routes import Call, prepare
+from pyro_mcp.daemon.call import Call
+from pyro_mcp.daemon.routes import prepare
 from pyro_mcp.errors import NotFoundError, UsageError
 
 CALL = cast(Call, None)

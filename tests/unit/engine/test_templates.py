@@ -18,7 +18,7 @@ from pyro_mcp.environments.templates import Shelf, Template
 from pyro_mcp.errors import VmmError
 from pyro_mcp.host import probe
 from pyro_mcp.host.sealed import seal
-from pyro_mcp.machines.steps import MachinePlan
+from pyro_mcp.machines.plan import MachinePlan
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.vmm.firecracker.driver import FirecrackerDriver
 from pyro_mcp.vmm.qemu.driver import QemuDriver

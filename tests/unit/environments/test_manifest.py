@@ -35,7 +35,7 @@ def test_every_cut_of_a_record_means_not_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        {"schema": 2},
+        {"schema": 1},
         {"schema": None},
         {"name": 7},
         {"rootfs": "x"},

@@ -8,7 +8,8 @@ from typing import cast
 import pytest
 
 from pyro_mcp.errors import VmmError
-from pyro_mcp.machines.steps import COLD_START, HOST_START, Assembly, MachinePlan, run_steps, undo_steps
+from pyro_mcp.machines.plan import MachinePlan
+from pyro_mcp.machines.steps import COLD_START, HOST_START, Assembly, run_steps, undo_steps
 
 
 class Recorded:

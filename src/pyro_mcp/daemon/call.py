@@ -1,0 +1,26 @@
+"""What an operation gets and gives, whatever it is about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pyro_mcp.engine.engine import Engine
+from pyro_mcp.engine.sink import Sink
+
+Payload = Mapping[str, object]
+Operation = Callable[..., Awaitable[Payload]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What every operation gets beside its arguments. `vmm` and `require_isolation` are the client's settings.
+
+    `stdin` is what the client sends along behind its arguments, to its end.
+    """
+
+    engine: Engine
+    sink: Sink
+    vmm: str
+    require_isolation: object
+    stdin: AsyncIterator[bytes] | None = None
