@@ -73,7 +73,15 @@ def test_every_method_has_a_docstring_and_takes_keywords_behind_its_identifier(n
     ]
 
     assert inspect.getdoc(method)
-    assert positional in (["self"], ["self", "vm_id"], ["self", "environment"])
+    assert positional in (
+        ["self"],
+        ["self", "vm_id"],
+        ["self", "environment"],
+        ["self", "workspace_id"],
+        ["self", "workspace_id", "path"],
+        ["self", "workspace_id", "source_path"],
+        ["self", "workspace_id", "snapshot_name"],
+    )
 
 
 def test_every_operation_of_the_daemon_has_its_method_and_the_reverse() -> None:

@@ -16,7 +16,24 @@ from tests.mcp.conftest import Connect
 
 TOOLS = {
     "vm-run": ["vm_run"],
-    "workspace-core": ["vm_run"],
+    "workspace-core": [
+        "vm_run",
+        "workspace_create",
+        "workspace_list",
+        "workspace_update",
+        "workspace_status",
+        "workspace_sync_push",
+        "workspace_exec",
+        "workspace_logs",
+        "workspace_file_list",
+        "workspace_file_read",
+        "workspace_file_write",
+        "workspace_patch_apply",
+        "workspace_diff",
+        "workspace_export",
+        "workspace_reset",
+        "workspace_delete",
+    ],
     "workspace-full": [
         "vm_run",
         "vm_list_environments",
@@ -28,14 +45,34 @@ TOOLS = {
         "vm_status",
         "vm_network_info",
         "vm_reap_expired",
+        "workspace_create",
+        "workspace_list",
+        "workspace_update",
+        "workspace_status",
+        "workspace_delete",
+        "workspace_start",
+        "workspace_stop",
+        "workspace_reset",
+        "workspace_exec",
+        "workspace_logs",
+        "workspace_sync_push",
+        "workspace_export",
+        "workspace_diff",
+        "workspace_file_list",
+        "workspace_file_read",
+        "workspace_file_write",
+        "workspace_patch_apply",
+        "snapshot_create",
+        "snapshot_list",
+        "snapshot_delete",
     ],
 }
 
 # Every conversation begins with these words, so they change on purpose only. If that is what you did: pin them anew.
 LISTING_SHA256 = {
     "vm-run": "e7a54118c78aa64004a877147de5e887b5c7c40a3103f88e3ef4c25a0d3090b3",
-    "workspace-core": "e7a54118c78aa64004a877147de5e887b5c7c40a3103f88e3ef4c25a0d3090b3",
-    "workspace-full": "51a88a8d8cb0adb0bd689daf7a32cc2b6e9467db2e83202c86c2efd9e93b6bd8",
+    "workspace-core": "1db6521355a22f7128f30e5cbd3c303351c994d9bb989c06f67f0302b5c266ff",
+    "workspace-full": "a0796dc8972dacf3c763d9c2363ae787707d61487e36c1c13b7f49138b5f7460",
 }
 
 LONG = {"environment": "debian:12", "command": "sleep 100", "timeout_seconds": 200}
@@ -47,16 +84,16 @@ def text_of(result: CallToolResult) -> str:
     return content.text
 
 
-async def call(client: Client, name: str, **arguments: object) -> dict[str, Any]:
+async def call(client: Client, tool: str, /, **arguments: object) -> dict[str, Any]:
     """The payload of a call that is expected to succeed; the client checks it against the tool's output schema."""
-    result = await client.call_tool(name, arguments)
+    result = await client.call_tool(tool, arguments)
     assert not result.is_error, result
     assert isinstance(result.structured_content, dict)
     return result.structured_content
 
 
-async def fail(client: Client, name: str, **arguments: object) -> tuple[str, dict[str, Any]]:
-    result = await client.call_tool(name, arguments)
+async def fail(client: Client, tool: str, /, **arguments: object) -> tuple[str, dict[str, Any]]:
+    result = await client.call_tool(tool, arguments)
     assert result.is_error
     assert isinstance(result.structured_content, dict)
     return text_of(result), result.structured_content

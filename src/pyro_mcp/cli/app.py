@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 from collections.abc import Sequence
 from types import FrameType
@@ -12,38 +11,21 @@ import click
 
 from pyro_mcp._version import __version__
 from pyro_mcp.cli import output
+from pyro_mcp.cli.lazy import LazyGroup, Table
 from pyro_mcp.errors import HostError, PyroError, UsageError
 
-# Command → what the list of commands says of it. Each is the attribute of the same name in the module of the same name.
-COMMANDS = {
-    "run": "Run one command in a fresh microVM.",
-    "env": "List, install and remove environments.",
-    "mcp": "Serve tools to language models.",
-    "doctor": "Check this host.",
-    "demo": "Show the whole life of a microVM.",
-    "daemon": "Look at the daemon or stop it.",
+COMMANDS: Table = {
+    "run": ("pyro_mcp.cli.run:run", "Run one command in a fresh microVM."),
+    "workspace": ("pyro_mcp.cli.workspace:workspace", "Work in a microVM that stays."),
+    "env": ("pyro_mcp.cli.env:env", "List, install and remove environments."),
+    "mcp": ("pyro_mcp.cli.mcp:mcp", "Serve tools to language models."),
+    "doctor": ("pyro_mcp.cli.doctor:doctor", "Check this host."),
+    "demo": ("pyro_mcp.cli.demo:demo", "Show the whole life of a microVM."),
+    "daemon": ("pyro_mcp.cli.daemon:daemon", "Look at the daemon or stop it."),
 }
 
 
-class LazyGroup(click.Group):
-    """Loads a command's module when the command is needed, which it is not for the list of them."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command = getattr(importlib.import_module(f"pyro_mcp.cli.{name}"), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="pyro %(version)s")
 def pyro() -> None:
     """Give a coding agent a computer of its own: microVMs that start fast, can be thrown away, and never touch this

@@ -1,11 +1,16 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from pyro_mcp.errors import UsageError
+from pyro_mcp.model.frames import MAX_REQUEST_BYTES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -14,28 +19,96 @@ def as_json(function: F) -> F:
     return click.option("--json", "json_output", is_flag=True, help="Print the payload as JSON on stdout.")(function)
 
 
+def size(function: F) -> F:
+    """Processors and memory of a VM."""
+    return _all(
+        function,
+        click.option("--vcpu-count", type=int, default=1, show_default=True, help="Virtual CPUs, 1-8."),
+        click.option("--mem-mib", type=int, default=1024, show_default=True, help="Memory in MiB, 256-32768."),
+    )
+
+
+def require_isolation(function: F) -> F:
+    return click.option(
+        "--require-isolation",
+        type=click.Choice(["kvm"]),
+        help="Fail rather than use anything weaker. [env: PYRO_REQUIRE_ISOLATION]",
+    )(function)
+
+
 def machine(function: F) -> F:
     """Size, life and isolation of a VM."""
-    for option in reversed(
-        (
-            click.option("--vcpu-count", type=int, default=1, show_default=True, help="Virtual CPUs, 1-8."),
-            click.option("--mem-mib", type=int, default=1024, show_default=True, help="Memory in MiB, 256-32768."),
-            click.option(
-                "--ttl-seconds", type=int, default=600, show_default=True, help="Longest life of the VM, 60-86400."
-            ),
-            click.option("--network", is_flag=True, help="Let the guest reach the outside."),
-            click.option("--allow-host-compat", is_flag=True, help="Permit running on this host where no VMM boots."),
-            click.option(
-                "--require-isolation",
-                type=click.Choice(["kvm"]),
-                help="Fail rather than use anything weaker. [env: PYRO_REQUIRE_ISOLATION]",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+    return _all(
+        function,
+        size,
+        click.option(
+            "--ttl-seconds", type=int, default=600, show_default=True, help="Longest life of the VM, 60-86400."
+        ),
+        click.option("--network", is_flag=True, help="Let the guest reach the outside."),
+        click.option("--allow-host-compat", is_flag=True, help="Permit running on this host where no VMM boots."),
+        require_isolation,
+    )
+
+
+def workspace_id(function: F) -> F:
+    return click.argument("workspace_id")(function)
+
+
+def pairs(option: str, parameter: str, *, metavar: str, text: str) -> Callable[[F], F]:
+    """An option that may be given several times, `NAME=VALUE` each; of the same name the last one counts."""
+    return click.option(option, parameter, multiple=True, metavar=metavar, callback=_pairs, help=text)
 
 
 def command_of(words: tuple[str, ...]) -> str | list[str]:
     """What stands behind `--`: one word is a shell line, several are an argv."""
     return words[0] if len(words) == 1 else list(words)
+
+
+def text_of(name: str, text: str | None, file: str | None) -> str:
+    """What `--NAME` says, or what the file of `--NAME-file` holds, `-` being stdin: exactly one of them is given.
+
+    Raises UsageError: `not-text`, `file-too-large` among others. The daemon's own bounds are narrower than these.
+    """
+    if (text is None) == (file is None):
+        raise click.UsageError(f"give either --{name} or --{name}-file")
+    if file is None:
+        assert text is not None
+        return text
+    data = _stdin() if file == "-" else _content(file)
+    if len(data) > MAX_REQUEST_BYTES:
+        raise UsageError(
+            f"{file} is too large for this: more than {MAX_REQUEST_BYTES} bytes",
+            code="file-too-large",
+            hint="`pyro workspace sync push` brings files of any size",
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{file} is not UTF-8 text", code="not-text", hint="`pyro workspace sync push` brings files of any kind"
+        ) from error
+
+
+def _all(function: F, *options: Callable[[F], F]) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+        found[name] = text
+    return found
+
+
+def _content(file: str) -> bytes:
+    with Path(file).open("rb") as opened:
+        return opened.read(MAX_REQUEST_BYTES + 1)
+
+
+def _stdin() -> bytes:
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)

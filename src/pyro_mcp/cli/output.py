@@ -34,6 +34,23 @@ def human(text: str) -> None:
     _write(sys.stdout, f"{text}\n".encode(errors="replace"))
 
 
+def text(content: str, *, raw: bool = False) -> None:
+    """Text from a guest on stdout, as it is. On a terminal what that would act upon is escaped, unless `raw`.
+
+    There it also ends with a newline: what follows begins a line of its own.
+    """
+    if not raw and sys.stdout is not None and sys.stdout.isatty():
+        content = harmless(content.removesuffix("\n")) + "\n" if content else ""
+    _write(sys.stdout, content.encode(errors="replace"))
+
+
+def harmless(content: str) -> str:
+    """Text with its lines and tabs, everything else that a terminal would act upon as an escape."""
+    return "\n".join(
+        "\t".join(printable(cell, limit=len(cell)) for cell in line.split("\t")) for line in content.split("\n")
+    )
+
+
 def note(text: str) -> None:
     """A line about what is going on, on stderr."""
     _write(sys.stderr, f"{printable(text)}\n".encode())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NotRequired, Union
+from typing import Any, BinaryIO, NotRequired, Union
 
 Schema = dict[str, Any]
 
@@ -18,19 +19,23 @@ _PLAIN: Mapping[object, Schema] = {
     object: {},
 }
 
+# What a program can hand over and JSON cannot.
+_NOT_IN_JSON: tuple[object, ...] = (types.NoneType, bytes, BinaryIO, Callable, os.PathLike)
+
 
 def input_schema(method: Callable[..., object], texts: Mapping[str, Schema]) -> Schema:
     """The arguments of a method as an object; `texts` adds to each what its type does not say.
 
-    Callbacks are left out: nothing that can be called travels as JSON.
+    What only a program can hand over is left out: callbacks, open files, bytes.
     """
     hints = typing.get_type_hints(method)
     properties: Schema = {}
     required = []
     for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
-        if _is_callback(hints[name]):
+        members = _members_in_json(hints[name])
+        if not members:
             continue
-        properties[name] = {**schema_of(_without_none(hints[name])), **texts[name]}
+        properties[name] = {**_schema_of_any(members), **texts[name]}
         if parameter.default is inspect.Parameter.empty:
             required.append(name)
         elif parameter.default is not None:
@@ -52,10 +57,10 @@ def schema_of(hint: Any) -> Schema:
         return _object_of(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, Union):
-        return {"anyOf": [schema_of(member) for member in arguments]}
+        return _schema_of_any(arguments)
     if origin in (list, Sequence):
         return {"type": "array", "items": schema_of(arguments[0])}
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
     raise TypeError(f"no JSON Schema for {hint!r}")
 
@@ -72,14 +77,15 @@ def _object_of(typed_dict: type) -> Schema:
     }
 
 
-def _is_callback(hint: Any) -> bool:
-    return any(typing.get_origin(member) is Callable for member in typing.get_args(hint))
+def _schema_of_any(hints: Sequence[Any]) -> Schema:
+    return schema_of(hints[0]) if len(hints) == 1 else {"anyOf": [schema_of(hint) for hint in hints]}
 
 
-def _without_none(hint: Any) -> Any:
-    """An argument that may be None may be left out; clients understand that better than a type of two kinds."""
-    members = typing.get_args(hint)
-    if types.NoneType not in members:
-        return hint
-    (member,) = (member for member in members if member is not types.NoneType)
-    return member
+def _members_in_json(hint: Any) -> Sequence[Any]:
+    """What an argument may be, as far as JSON can say it.
+
+    One that may be None may be left out; clients understand that better than a type of two kinds.
+    """
+    is_union = typing.get_origin(hint) in (types.UnionType, Union)
+    members = typing.get_args(hint) if is_union else (hint,)
+    return [member for member in members if (typing.get_origin(member) or member) not in _NOT_IN_JSON]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NotRequired, TypedDict
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO, NotRequired, TypedDict
 
 import jsonschema
 import pytest
 
+from pyro_mcp.mcp_server.parameters import PARAMETERS
 from pyro_mcp.mcp_server.schema import input_schema, output_schema, schema_of
-from pyro_mcp.mcp_server.tools import PARAMETERS, TOOLS, Tool
+from pyro_mcp.mcp_server.tool import Tool
+from pyro_mcp.mcp_server.tools import TOOLS
 
 
 class Inner(TypedDict):
@@ -26,13 +29,14 @@ class Answer(TypedDict):
 class Face:
     def method(
         self, name: str, *, words: str | Sequence[str], count: int = 1, kind: str | None = None,
-        on_event: Callable[[object], None] | None = None,
+        on_event: Callable[[object], None] | None = None, stdin: bytes | BinaryIO | None = None,
+        place: str | os.PathLike[str] | None = None, labels: Mapping[str, str] | None = None,
     ) -> Answer:  # fmt: skip
         raise NotImplementedError
 
 
-def test_arguments_come_from_the_signature_and_callbacks_do_not() -> None:
-    texts = {name: {"description": name} for name in ("name", "words", "count", "kind")}
+def test_arguments_come_from_the_signature_but_not_what_only_a_program_can_give() -> None:
+    texts = {name: {"description": name} for name in ("name", "words", "count", "kind", "place", "labels")}
 
     assert input_schema(Face.method, texts) == {
         "type": "object",
@@ -44,6 +48,8 @@ def test_arguments_come_from_the_signature_and_callbacks_do_not() -> None:
             },
             "count": {"type": "integer", "description": "count", "default": 1},
             "kind": {"type": "string", "description": "kind"},
+            "place": {"type": "string", "description": "place"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}, "description": "labels"},
         },
         "required": ["name", "words"],
         "additionalProperties": False,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mcp import Client
 
 from pyro_mcp import create_server
 from pyro_mcp.errors import UsageError
+from pyro_mcp.mcp_server.arguments import check_names
 from pyro_mcp.mcp_server.profiles import PROFILES
-from pyro_mcp.mcp_server.server import check_names
 from pyro_mcp.mcp_server.tools import TOOLS
 
 
@@ -28,6 +29,12 @@ async def test_a_server_offers_the_tools_of_its_profile(profile: str) -> None:
 
 def test_the_default_profile_is_workspace_core() -> None:
     assert create_server.__defaults__ == ("workspace-core",)
+
+
+def test_a_directory_that_does_not_exist_cannot_be_allowed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        create_server(allow_roots=[tmp_path / "nothing"])
+    assert raised.value.code == "root-not-found"
 
 
 def test_a_profile_that_does_not_exist_is_wrong_usage() -> None:
