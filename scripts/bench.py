@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.harness import bare
 from tests.harness.census import processes_of
 from tests.harness.installation import Installation, installation
+from tests.harness.workspace_figures import Figure, figures
 
 PYRO = [str(Path(sys.executable).with_name("pyro"))]
 PYTHON = [sys.executable]
@@ -63,6 +64,7 @@ def main() -> None:
         rows += restored_runs(pyro, options.runs)
         rows.append(parallel_runs(pyro))
         facts["pss_mib_per_idle_restored_vm"] = memory_of_idle_machines(pyro)
+        rows += map(workspace_row, figures(pyro, options.runs))
         if options.long:
             facts["restores_in_a_row_failed"] = f"{failed_restores(pyro)} of {RESTORES}"
     with installation(PYRO_VMM="qemu", PYRO_TEMPLATES="off") as pyro:
@@ -130,6 +132,12 @@ def restored_runs(pyro: Installation, runs: int) -> Iterator[Row]:
         assert "restore" in sdk.run_in_vm(environment="debian:12", command=["true"])["timings_ms"]
 
     yield measure("Pyro().run_in_vm(true), live process", runs, in_process, **floor)
+
+
+def workspace_row(figure: Figure) -> Row:
+    what, taken, floor, floors = figure
+    floor_ms = statistics.median(floors) if floors else None
+    return Row(what, statistics.median(taken), min(taken), max(taken), len(taken), floor, floor_ms)
 
 
 def failed_restores(pyro: Installation) -> int:
