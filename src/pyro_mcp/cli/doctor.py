@@ -10,7 +10,6 @@ from pyro_mcp.config import Settings
 from pyro_mcp.errors import PyroError
 from pyro_mcp.model.payloads import DoctorPayload
 from pyro_mcp.sdk.client import Pyro
-from pyro_mcp.sdk.doctor import diagnose, forget_failed_trial
 
 ENVIRONMENT = "debian:12"
 
@@ -23,6 +22,8 @@ def doctor(boot: bool, json_output: bool) -> int:
 
     Ends with status 1 if guests cannot run. Without --boot nothing is booted.
     """
+    from pyro_mcp.sdk.doctor import diagnose  # noqa: PLC0415 - loads slowly, which a help text need not wait for
+
     settings = Settings.from_environment()
     tried = _try_boot(settings, quiet=json_output) if boot else None
     found = diagnose(settings)  # after the boot, which shows whether KVM runs guests
@@ -37,6 +38,8 @@ def doctor(boot: bool, json_output: bool) -> int:
 
 
 def _try_boot(settings: Settings, *, quiet: bool) -> dict[str, object]:
+    from pyro_mcp.sdk.doctor import forget_failed_trial  # noqa: PLC0415 - see above
+
     forget_failed_trial(settings)
     sdk = Pyro()
     try:

@@ -23,11 +23,11 @@ _EMPTY_TIME = 1_700_000_000
 
 def make_baseline(
     tree: Path | None, image: Path, skipped: Collection[bytes] = (), *, cancel: Cancellation | None = None
-) -> None:
+) -> bool:
     """Make `image`, in place of whatever is there, of the directory `tree` without `skipped`; empty without a tree.
 
     Sockets, FIFOs and devices are left out in any case. Equal trees (names, content, modes, times) make equal bytes.
-    Not synced. Blocks; what fails, or is cancelled, leaves nothing.
+    Not synced. Blocks; what fails, or is cancelled, leaves nothing. Returns whether any file in it has several names.
 
     Raises UsageError (`seed-too-large`, `seed-unreadable`, `seed-holds-image`), ConflictError `source-changed`,
     HostError (`no-space`, `io-error`), PyroError `cancelled`, or OSError where `image` cannot be made.
@@ -36,8 +36,10 @@ def make_baseline(
     try:
         with _directory(tree, image) as source, partial.open("xb", buffering=0) as file:
             os.fchmod(file.fileno(), 0o644)
-            TreeImage(file.fileno(), size=BASELINE_BYTES, skipped=skipped, cancel=cancel).write(source, _UUID)
+            writer = TreeImage(file.fileno(), size=BASELINE_BYTES, skipped=skipped, cancel=cancel)
+            hard_links = writer.write(source, _UUID)
         partial.rename(image)
+        return hard_links
     finally:
         partial.unlink(missing_ok=True)
 

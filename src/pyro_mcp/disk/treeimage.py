@@ -71,8 +71,11 @@ class TreeImage:
         self._inodes = self._entries = 0
         self._linked: dict[tuple[int, int], _Place] = {}
 
-    def write(self, tree: Path, uuid: UUID) -> None:
-        """All below the directory `tree`, without sockets, FIFOs and devices. Once. Raises as `make_baseline`."""
+    def write(self, tree: Path, uuid: UUID) -> bool:
+        """All below the directory `tree`, without sockets, FIFOs and devices. Once. Raises as `make_baseline`.
+
+        Returns whether any file in it has several names.
+        """
         try:
             top = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -84,6 +87,7 @@ class TreeImage:
             block = erofs.superblock(root=root.nid, inodes=self._inodes, blocks=self._next_block, uuid=uuid)
             os.pwrite(self._file, block, erofs.SUPERBLOCK_AT)
             os.ftruncate(self._file, self._size)
+        return any(place.links > 1 for place in self._linked.values())
 
     def _directory(self, directory: int, path: bytes, *, parent: _Place | None, depth: int) -> _Place:
         """Closes `directory`."""

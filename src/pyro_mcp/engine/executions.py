@@ -46,7 +46,6 @@ class Executions:
         """Run one command to its end. Who leaves early kills it with all that it started."""
         async with self._workspaces.working(workspace_id) as (record, machine):
             now = time.time()
-            self._workspaces.touch(record.workspace_id)
             command, cwd = execution.command.text, execution.cwd
             sequence = self._history.begin(record.workspace_id, command, cwd, now=now)
             outcome = CommandOutcome(None)
@@ -68,7 +67,6 @@ class Executions:
                     started_at=now,
                     now=time.time(),
                 )
-                self._workspaces.touch(record.workspace_id)
             info = self._workspaces.machine_record(record)
         out, err = kept[OutputStream.STDOUT], kept[OutputStream.STDERR]
         return {

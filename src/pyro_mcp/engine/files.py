@@ -106,7 +106,7 @@ class Files:
         """Every change since the baseline, with what changed within texts unless `patches` is false."""
         async with self._workspaces.working(workspace_id) as (record, machine):
             with explained(WORKSPACE_PATH):
-                async with machine.work("diff", {"patches": patches, "hard_links": True}) as work:
+                async with machine.work("diff", {"patches": patches, "hard_links": record.seed.hard_links}) as work:
                     entries = [_diff_entry(line) async for line in _lines(work, 2 * _LISTED_BYTES)]
                     result = await work.result()
         texts = [entry["text_patch"] for entry in entries if entry["text_patch"] is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from pyro_mcp.disk.baseline import make_baseline
 from pyro_mcp.disk.clone import clone
 from pyro_mcp.errors import UsageError
 from pyro_mcp.host import archive, tree
+from pyro_mcp.host.beneath import Beneath
 from pyro_mcp.model.workspace import Seed, SeedMode
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
+_SKIPPED_NAMED = 100
 
 
 def make_seed(path: Path | None, baseline: Path, empty: Callable[[], Path]) -> Seed:
@@ -31,10 +33,11 @@ def make_seed(path: Path | None, baseline: Path, empty: Callable[[], Path]) -> S
     unpacked = baseline.with_name("unpacked")
     found = archive.unpack(path, unpacked)
     try:
-        make_baseline(unpacked, baseline)
+        linked = make_baseline(unpacked, baseline)
     finally:
-        _remove(unpacked)
-    return Seed(mode, str(path), found.entries, found.bytes, names(found.skipped), found.skipped_count)
+        with Beneath.of(unpacked.parent) as parent:
+            parent.remove_tree(os.fsencode(unpacked.name))
+    return Seed(mode, str(path), found.entries, found.bytes, names(found.skipped), found.skipped_count, linked)
 
 
 def mode_of(path: Path, what: str) -> SeedMode:
@@ -57,13 +60,6 @@ def names(skipped: Sequence[bytes]) -> tuple[str, ...]:
 
 def _of_tree(root: Path, baseline: Path, mode: SeedMode, named: Path) -> Seed:
     found = tree.survey(root)
-    make_baseline(root, baseline, skipped=found.skipped)
-    return Seed(mode, str(named), found.entries, found.bytes, names(found.skipped[:100]), len(found.skipped))
-
-
-def _remove(directory: Path) -> None:
-    """All of it, though directories in it may be closed to their owner."""
-    for path in (directory, *directory.rglob("*")):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-    shutil.rmtree(directory)
+    linked = make_baseline(root, baseline, skipped=found.skipped)
+    skipped = names(found.skipped[:_SKIPPED_NAMED])
+    return Seed(mode, str(named), found.entries, found.bytes, skipped, len(found.skipped), linked)

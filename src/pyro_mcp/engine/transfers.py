@@ -83,7 +83,8 @@ def _pieces(source: Path, mode: SeedMode, opened: ExitStack) -> tuple[Iterator[b
 
 
 async def _sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+    # Waited for also when we are cancelled: what it reads from must not be closed under it.
+    while (piece := await in_thread(lambda: next(pieces, None))) is not None:
         yield piece
 
 

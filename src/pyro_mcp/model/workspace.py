@@ -29,7 +29,10 @@ class SeedMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What a workspace began as. `skipped` names some of the sockets, FIFOs and devices that were left out."""
+    """What a workspace began as. `skipped` names some of the sockets, FIFOs and devices that were left out.
+
+    `hard_links`: whether any file in it has several names.
+    """
 
     mode: SeedMode
     path: str | None
@@ -37,6 +40,7 @@ class Seed:
     bytes_written: int = 0
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
+    hard_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

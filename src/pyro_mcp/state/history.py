@@ -8,14 +8,20 @@ from pyro_mcp.model.record import CommandState
 from pyro_mcp.model.workspace import CommandOutcome, HistoryRecord
 from pyro_mcp.state.database import Database
 
+_TOUCH = "UPDATE workspaces SET last_activity_at = ? WHERE workspace_id = ?"
+
 
 class HistoryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def begin(self, workspace_id: str, command: str, cwd: str, *, now: float) -> int:
-        """Note that a command is about to run; returns its number, counted from 1 since the last reset."""
+        """Note that a command is about to run; returns its number, counted from 1 since the last reset.
+
+        Beginning and end of a command are activity of its workspace.
+        """
         with self._database.transaction() as connection:
+            connection.execute(_TOUCH, (now, workspace_id))
             (sequence,) = connection.execute(
                 "INSERT INTO workspace_commands (workspace_id, sequence, command, cwd, state, started_at) "
                 "SELECT ?1, 1 + coalesce(max(sequence), 0), ?2, ?3, 'running', ?4 "
@@ -31,6 +37,7 @@ class HistoryTable:
         """
         state = CommandState.INTERRUPTED if outcome.exit_code is None else CommandState.ENDED
         with self._database.transaction() as connection:
+            connection.execute(_TOUCH, (now, workspace_id))
             connection.execute(
                 "UPDATE workspace_commands SET state = ?, exit_code = ?, duration_ms = ?, stdout = ?, stderr = ?, "
                 "ended_at = ? WHERE workspace_id = ? AND sequence = ? AND state = 'running' AND started_at = ?",
