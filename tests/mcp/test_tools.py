@@ -60,6 +60,9 @@ TOOLS = {
         "workspace_diff",
         "workspace_file_list",
         "workspace_file_read",
+        "workspace_disk_list",
+        "workspace_disk_read",
+        "workspace_disk_export",
         "workspace_file_write",
         "workspace_patch_apply",
         "snapshot_create",
@@ -72,7 +75,7 @@ TOOLS = {
 LISTING_SHA256 = {
     "vm-run": "e7a54118c78aa64004a877147de5e887b5c7c40a3103f88e3ef4c25a0d3090b3",
     "workspace-core": "1db6521355a22f7128f30e5cbd3c303351c994d9bb989c06f67f0302b5c266ff",
-    "workspace-full": "a0796dc8972dacf3c763d9c2363ae787707d61487e36c1c13b7f49138b5f7460",
+    "workspace-full": "6a818b438d847214e275f18f79fddb023c5828e04a83aff497528553c7c4820e",
 }
 
 LONG = {"environment": "debian:12", "command": "sleep 100", "timeout_seconds": 200}

@@ -63,5 +63,10 @@ func (m *machine) MountWorkspace(baseline, disk string) (*server.Workspace, erro
 	return &server.Workspace{Lower: w.Lower, Upper: w.Upper, Merged: w.Merged, Freezer: boot.NewFreezer(w.Disk)}, nil
 }
 
+// MountImage implements server.Machine.
+func (m *machine) MountImage(device string) (string, func() error, error) {
+	return m.root.MountImage(device)
+}
+
 // PowerOff implements server.Machine.
 func (m *machine) PowerOff() { check(boot.PowerOff(m.root, m.reaper.Empty)) }

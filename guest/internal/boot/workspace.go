@@ -57,6 +57,15 @@ func (r *Root) MountWorkspace(baseline, disk string) (*Workspace, error) {
 	return r.workspace, nil
 }
 
+// MountImage mounts an empty disk that the host wants something written to.
+func (r *Root) MountImage(device string) (path string, unmount func() error, err error) {
+	m := mount{device, r.hidden("image"), "ext4", 0, "discard", 0o755}
+	if err := m.mount(); err != nil {
+		return "", nil, err
+	}
+	return m.target, func() error { return os.NewSyscallError("unmount", syscall.Unmount(m.target, 0)) }, nil
+}
+
 // layers makes the directories of an overlay on a disk, unless it has them. The tree's top is as that of lower at first.
 func layers(lower, disk string) error {
 	if err := os.MkdirAll(disk+"/work", 0o755); err != nil {

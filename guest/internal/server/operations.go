@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"pyro.local/guest/internal/diff"
+	"pyro.local/guest/internal/image"
 	"pyro.local/guest/internal/patch"
 	"pyro.local/guest/internal/tree"
 	"pyro.local/guest/internal/wire"
@@ -19,6 +20,8 @@ import (
 
 // maxText bounds what is written in one piece.
 const maxText = 1 << 20
+
+const sysSyncFS = 306
 
 // maxPatches bounds the unified diffs in one comparison; what changed is told of all files all the same.
 const maxPatches = 4 << 20
@@ -31,6 +34,8 @@ type workspace struct {
 
 	// links are the baseline's hard links, which a comparison has to look at whatever was changed.
 	links func() ([]string, error)
+	// whole is the machine's root, opened when it is asked for.
+	whole func() (*tree.Root, error)
 	// changing is held by what changes many files at once: two of these would each undo half of the other.
 	changing sync.Mutex
 }
@@ -46,7 +51,8 @@ func openWorkspace(mounted *Workspace) (*workspace, error) {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
 	links := sync.OnceValues(func() ([]string, error) { return diff.HardLinks(mounted.Lower) })
-	return &workspace{Root: root, at: *mounted, freezer: mounted.Freezer, links: links}, nil
+	whole := sync.OnceValues(func() (*tree.Root, error) { return tree.Open("/") })
+	return &workspace{Root: root, at: *mounted, freezer: mounted.Freezer, links: links, whole: whole}, nil
 }
 
 // operations are what can be asked for at /v1/workspace/NAME.
@@ -58,10 +64,15 @@ var operations = map[string]operation{
 	"export": export,
 	"diff":   compare,
 	"patch":  apply,
+	"image":  copyWhole,
 }
 
 func list(ctx context.Context, w *work) (any, error) {
-	err := w.tree.List(ctx, w.path(), w.parameter.Recursive, func(entry tree.Entry) error {
+	root, err := w.root()
+	if err != nil {
+		return nil, err
+	}
+	err = root.List(ctx, w.path(), w.parameter.Recursive, func(entry tree.Entry) error {
 		line := wire.Entry{Type: string(entry.Type), Size: entry.Size}
 		line.Path, line.RawPath = named(entry.Path)
 		if entry.Type == tree.Symlink {
@@ -73,7 +84,11 @@ func list(ctx context.Context, w *work) (any, error) {
 }
 
 func read(_ context.Context, w *work) (any, error) {
-	data, size, err := w.tree.Read(w.path(), min(max(w.parameter.MaxBytes, 0), maxText))
+	root, err := w.root()
+	if err != nil {
+		return nil, err
+	}
+	data, size, err := root.Read(w.path(), min(max(w.parameter.MaxBytes, 0), maxText))
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +183,47 @@ func carried(result tree.Result) wire.Carried {
 	}
 }
 
+// copyWhole makes a disk hold everything that the machine's root shows, merged.
+func copyWhole(ctx context.Context, w *work) (any, error) {
+	target, unmount, err := w.machine.MountImage(w.parameter.Device)
+	if err != nil {
+		return nil, err
+	}
+	copied, err := image.Copy(ctx, "/", target)
+	if err == nil {
+		err = synced(target)
+	}
+	result := tree.Result{
+		Type:         tree.Directory,
+		Entries:      copied.Entries,
+		Bytes:        copied.Bytes,
+		Skipped:      copied.Skipped,
+		SkippedCount: copied.SkippedCount,
+	}
+	return carried(result), errors.Join(err, unmount())
+}
+
+// synced writes a file system to its disk. Only now it shows whether all that was written found room there.
+func synced(path string) error {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	if _, _, errno := syscall.Syscall(sysSyncFS, uintptr(fd), 0, 0); errno != 0 {
+		return fmt.Errorf("sync: %w", errno)
+	}
+	return nil
+}
+
+// root is the tree that the parameters are about: the workspace, or the whole machine without it.
+func (w *work) root() (*tree.Root, error) {
+	if !w.parameter.Whole {
+		return w.tree.Root, nil
+	}
+	return w.tree.whole()
+}
+
 // path is the parameter as tree takes it.
 func (w *work) path() string {
 	if w.parameter.Path == "." {
@@ -238,6 +294,9 @@ func failed(err error) wire.Failed {
 		}
 		details := map[string]any{"file": shown(known.File), "hunk": int64(known.Hunk), "reason": known.Reason}
 		return wire.Failed{Code: code, Error: known.Error(), Details: details}
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return wire.Failed{Code: tree.NoSpace, Error: err.Error()}
 	}
 	if errors.Is(err, diff.ErrTooManyEntries) {
 		return wire.Failed{Code: tree.TooManyEntries, Error: err.Error()}

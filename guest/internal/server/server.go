@@ -31,6 +31,8 @@ type Machine interface {
 	Mount(base, scratch string) error
 	// MountWorkspace lays the tree to work on over /workspace. It is called once at a time, after Mount.
 	MountWorkspace(baseline, disk string) (*Workspace, error)
+	// MountImage mounts a disk where nothing else is, and returns where, and what unmounts it again.
+	MountImage(device string) (path string, unmount func() error, err error)
 	// PowerOff ends the machine. It need not return.
 	PowerOff()
 }

@@ -32,7 +32,8 @@ type machine struct {
 	failure error
 	// workspace is what it has to mount.
 	workspace *server.Workspace
-	off     chan struct{}
+	image     string
+	off       chan struct{}
 }
 
 func (m *machine) Identify(who *identity.Identity) (time.Time, error) {
@@ -50,6 +51,10 @@ func (m *machine) MountWorkspace(baseline, disk string) (*server.Workspace, erro
 		return nil, errors.New("there is no " + disk)
 	}
 	return m.workspace, m.failure
+}
+
+func (m *machine) MountImage(string) (string, func() error, error) {
+	return m.image, func() error { return nil }, m.failure
 }
 
 func (m *machine) PowerOff() { close(m.off) }

@@ -22,6 +22,7 @@ type operation func(ctx context.Context, s *work) (any, error)
 
 // work is what an operation gets: what to do, what the host sends along, and where the answer's bytes go.
 type work struct {
+	machine   Machine
 	tree      *workspace
 	parameter wire.Work
 	in        io.Reader
@@ -127,7 +128,7 @@ func (s *Server) does(do operation) handler {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		frames := &frameWriter{w: w, control: control}
 		out := &pieces{ctx: ctx, frames: frames}
-		result, err := do(ctx, &work{tree: tree, parameter: *parameter, in: &sentAlong{body: body}, out: out})
+		result, err := do(ctx, &work{machine: s.machine, tree: tree, parameter: *parameter, in: &sentAlong{body: body}, out: out})
 		if err == nil {
 			err = out.flush()
 		}

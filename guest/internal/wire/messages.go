@@ -53,6 +53,8 @@ type Work struct {
 	MaxBytes  int64  `json:"max_bytes"`
 	Patches   bool   `json:"patches"`
 	HardLinks bool   `json:"hard_links"`
+	Whole     bool   `json:"whole"`
+	Device    string `json:"device"`
 }
 
 // Entry is a line of what list answers. A name is in the one member or, if it is not UTF-8, as base64 in the other.

@@ -178,6 +178,21 @@ async def apply_workspace_patch(call: Call, *, workspace_id: str, patch: str) ->
     return await call.engine.files.patch(workspace_id, patch)
 
 
+async def list_workspace_disk(
+    call: Call, *, workspace_id: str, path: str = WORKSPACE_PATH, recursive: bool = False
+) -> Payload:
+    return await call.engine.disks.list(workspace_id, path, recursive=require_bool("recursive", recursive))
+
+
+async def read_workspace_disk(call: Call, *, workspace_id: str, path: str, max_bytes: int = _READ_BYTES) -> Payload:
+    limit = require_range("max_bytes", max_bytes, (1, TEXT_BYTES))
+    return await call.engine.disks.read(workspace_id, path, max_bytes=limit)
+
+
+async def export_workspace_disk(call: Call, *, workspace_id: str, output_path: str) -> Payload:
+    return await call.engine.disks.export(workspace_id, _host_path("output_path", output_path))
+
+
 async def create_snapshot(call: Call, *, workspace_id: str, snapshot_name: str) -> Payload:
     return await call.engine.snapshots.create(workspace_id, snapshot_name)
 
@@ -208,6 +223,9 @@ ROWS = (
     read_workspace_file,
     write_workspace_file,
     apply_workspace_patch,
+    list_workspace_disk,
+    read_workspace_disk,
+    export_workspace_disk,
     create_snapshot,
     list_snapshots,
     delete_snapshot,

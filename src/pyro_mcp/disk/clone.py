@@ -25,8 +25,7 @@ def clone(source: Path, destination: Path) -> None:
     with source.open("rb") as original:
         copy = os.open(destination, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            if not _share_blocks(original.fileno(), copy):
-                _copy_data(original.fileno(), copy)
+            fill(original.fileno(), copy)
         except BaseException as error:
             destination.unlink()
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -34,6 +33,12 @@ def clone(source: Path, destination: Path) -> None:
             raise
         finally:
             os.close(copy)
+
+
+def fill(source: int, destination: int) -> None:
+    """The same from descriptor to descriptor of an empty file. Raises OSError."""
+    if not _share_blocks(source, destination):
+        _copy_data(source, destination)
 
 
 def _share_blocks(source: int, destination: int) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from pyro_mcp.config import Settings
+from pyro_mcp.engine.disks import Disks
 from pyro_mcp.engine.environments import Environments, progress_payload
 from pyro_mcp.engine.executions import Executions
 from pyro_mcp.engine.files import Files
@@ -63,6 +64,7 @@ class Engine:
         self.executions = Executions(self.workspaces, self._history)
         self.files = Files(self.workspaces)
         self.transfers = Transfers(self.workspaces)
+        self.disks = Disks(self.workspaces, self._launchpad)
         self.snapshots = Snapshots(snapshots, self.workspaces, self.files)
 
     async def pull(self, name: str, sink: Sink, *, vmm: str, require_isolation: Isolation | None) -> EnvironmentPayload:

@@ -13,6 +13,7 @@ from pyro_mcp.agent.work import Work
 from pyro_mcp.engine.refusals import explained
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.errors import ConflictError, UsageError
+from pyro_mcp.machines.machine import Machine
 from pyro_mcp.model.paths import in_guest, workspace_path
 from pyro_mcp.model.workspace import WORKSPACE_PATH
 from pyro_mcp.model.workspace_payloads import (
@@ -43,30 +44,13 @@ class Files:
         """What a directory holds, sorted by path; a file or a link by itself."""
         target = workspace_path("path", path)
         async with self._workspaces.working(workspace_id) as (record, machine):
-            with explained(target):
-                parameters = {"path": in_guest(target), "recursive": recursive}
-                async with machine.work("list", parameters) as work:
-                    entries = [_file_entry(line) async for line in _lines(work, _LISTED_BYTES)]
-                    await work.result()
-        return {"workspace_id": record.workspace_id, "path": target, "recursive": recursive, "entries": entries}
+            return await list_files(record.workspace_id, machine, target, recursive=recursive)
 
     async def read(self, workspace_id: object, path: object, *, max_bytes: int) -> FileReadPayload:
         """A text file's first `max_bytes`, cut between two characters. Raises UsageError `not-text` for other files."""
         target = workspace_path("path", path)
         async with self._workspaces.working(workspace_id) as (record, machine):
-            with explained(target):
-                # Three more: the last character may be cut.
-                async with machine.work("read", {"path": in_guest(target), "max_bytes": max_bytes}) as work:
-                    data = await work.whole(max_bytes)
-                    size = _count(await work.result(), "size")
-        return {
-            "workspace_id": record.workspace_id,
-            "path": target,
-            "content": text_of(data, target, cut=size > len(data)),
-            "size_bytes": size,
-            "max_bytes": max_bytes,
-            "truncated": size > len(data),
-        }
+            return await read_file(record.workspace_id, machine, target, max_bytes=max_bytes)
 
     async def write(self, workspace_id: object, path: object, text: object) -> FileWritePayload:
         """Make a file hold `text`, atomically; directories above it are made."""
@@ -120,6 +104,42 @@ class Files:
             "patch": "".join(texts),
             "patch_truncated": result.get("truncated") is True,
         }
+
+
+async def list_files(workspace_id: str, machine: Machine, target: str, *, recursive: bool) -> FileListPayload:
+    """What the guest has at `target`, an absolute path in normal form."""
+    top, path = _rooted(target)
+    parameters = {"path": path, "recursive": recursive, "whole": top != WORKSPACE_PATH}
+    with explained(target):
+        async with machine.work("list", parameters) as work:
+            entries = [_file_entry(line, top) async for line in _lines(work, _LISTED_BYTES)]
+            await work.result()
+    return {"workspace_id": workspace_id, "path": target, "recursive": recursive, "entries": entries}
+
+
+async def read_file(workspace_id: str, machine: Machine, target: str, *, max_bytes: int) -> FileReadPayload:
+    """The beginning of a text at `target`, an absolute path in normal form. Raises UsageError `not-text`."""
+    top, path = _rooted(target)
+    parameters = {"path": path, "max_bytes": max_bytes, "whole": top != WORKSPACE_PATH}
+    with explained(target):
+        async with machine.work("read", parameters) as work:
+            data = await work.whole(max_bytes)
+            size = _count(await work.result(), "size")
+    return {
+        "workspace_id": workspace_id,
+        "path": target,
+        "content": text_of(data, target, cut=size > len(data)),
+        "size_bytes": size,
+        "max_bytes": max_bytes,
+        "truncated": size > len(data),
+    }
+
+
+def _rooted(target: str) -> tuple[str, str]:
+    """The tree that a path lies in, /workspace or the whole machine, and what it is in there."""
+    if target == WORKSPACE_PATH or target.startswith(f"{WORKSPACE_PATH}/"):
+        return WORKSPACE_PATH, in_guest(target)
+    return "", target.strip("/") or "."
 
 
 def text_of(data: bytes, path: str, *, cut: bool) -> str:
@@ -200,11 +220,11 @@ def _name(entry: Mapping[str, object], key: str) -> str | None:
     return value
 
 
-def _path(entry: Mapping[str, object]) -> str:
+def _path(entry: Mapping[str, object], top: str = WORKSPACE_PATH) -> str:
     name = _name(entry, "path")
     if not name:
         raise violation("sent an entry without a path")
-    return WORKSPACE_PATH if name == "." else f"{WORKSPACE_PATH}/{name}"
+    return top or "/" if name == "." else f"{top}/{name}"
 
 
 def _one_of(entry: Mapping[str, object], key: str, allowed: Iterator[str] | frozenset[str] | tuple[str, ...]) -> str:
@@ -221,9 +241,9 @@ def _count(entry: Mapping[str, object], key: str) -> int:
     return value
 
 
-def _file_entry(line: Mapping[str, object]) -> FileEntryPayload:
+def _file_entry(line: Mapping[str, object], top: str) -> FileEntryPayload:
     return {
-        "path": _path(line),
+        "path": _path(line, top),
         "artifact_type": _one_of(line, "type", _TYPES),
         "size_bytes": _count(line, "size"),
         "link_target": _name(line, "target"),

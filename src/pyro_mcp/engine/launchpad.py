@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Collection
-from contextlib import ExitStack
+import secrets
+from collections.abc import AsyncIterator, Collection
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from pyro_mcp.config import BUNDLE_PLATFORM, Settings
+from pyro_mcp.disk.clone import clone
 from pyro_mcp.disk.ext4 import blank
 from pyro_mcp.engine.templates import Templates
 from pyro_mcp.engine.threads import in_thread
@@ -21,7 +23,7 @@ from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.files import Verified
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.machine import Machine, TemplateError
-from pyro_mcp.machines.plan import MachinePlan, WorkspaceDisks
+from pyro_mcp.machines.plan import LASTING, MachinePlan, WorkspaceDisks
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
@@ -39,6 +41,7 @@ JAIL_UID_BASE = 0x7000_0000
 
 TRIAL_UID = JAIL_UID_BASE + 0x1_0000
 TEMPLATE_UID = TRIAL_UID + 1
+HELPER_UID = TRIAL_UID + 2
 """Those of VMMs that are nobody's machine, behind all others."""
 
 _GUEST = "bin/pyro-guest"
@@ -87,6 +90,41 @@ class Launchpad:
             )
             await self.templates.get(plan)
 
+    @asynccontextmanager
+    async def helper(self, record: MachineRecord, *, image: Path | None = None) -> AsyncIterator[Machine]:
+        """A machine with copies of a stopped one's disks, to look at what is on them; nothing of it stays.
+
+        `image` is a disk for it to write to. Raises PyroError.
+        """
+        directory = self.directory(f"helper-{secrets.token_hex(6)}")
+        try:
+            with ExitStack() as resources:
+                plan = await in_thread(lambda: self._plan(record, resources))
+                await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
+                for name in LASTING:
+                    await in_thread(lambda name=name: clone(plan.directory / name, directory / name))  # type: ignore[misc]
+                machine = await Machine.start(
+                    replace(
+                        plan,
+                        vm_id="pyro",
+                        directory=directory,
+                        uid=HELPER_UID if os.geteuid() == 0 else None,
+                        on_process=lambda _: None,
+                        running=None,
+                        image=image,
+                    )
+                )
+                try:
+                    yield machine
+                finally:
+                    await asyncio.shield(machine.destroy())
+        finally:
+            await asyncio.shield(remove_directory(directory))
+
+    def rootfs(self, record: MachineRecord) -> Path:
+        """The image that a machine's root is based on. Raises NotFoundError where it is gone."""
+        return self._environment(record).rootfs
+
     def _restores(self, driver: Driver) -> bool:
         if driver.info.on_host or self._settings.templates == "off":
             return False
@@ -98,15 +136,8 @@ class Launchpad:
         if driver.info.on_host:
             self._verify_guest_binary()
             return self._host_plan(record, driver)
-        environment = self._store.resolve(record.environment)
-        if environment is None or environment.digest != record.environment_digest:
-            raise NotFoundError(
-                f"the environment {record.environment} that VM {record.vm_id} was created with is gone",
-                code="environment-not-installed",
-                hint="delete this VM and create another",
-            )
         return replace(
-            self._guest_plan(environment, driver, record.vcpu_count, record.mem_mib, resources),
+            self._guest_plan(self._environment(record), driver, record.vcpu_count, record.mem_mib, resources),
             vm_id=record.vm_id,
             directory=self.directory(record.vm_id),
             uid=JAIL_UID_BASE + record.slot % 0x1_0000 if os.geteuid() == 0 else None,
@@ -114,6 +145,16 @@ class Launchpad:
             running=record.process,
             workspace=self._workspace_disks(record.workspace_id) if record.workspace_id else None,
         )
+
+    def _environment(self, record: MachineRecord) -> InstalledEnvironment:
+        environment = self._store.resolve(record.environment)
+        if environment is None or environment.digest != record.environment_digest:
+            raise NotFoundError(
+                f"the environment {record.environment} that VM {record.vm_id} was created with is gone",
+                code="environment-not-installed",
+                hint="delete this VM and create another",
+            )
+        return environment
 
     def _workspace_disks(self, workspace_id: str) -> WorkspaceDisks:
         return WorkspaceDisks(

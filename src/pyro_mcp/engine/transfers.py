@@ -38,7 +38,7 @@ class Transfers:
                 pieces, skipped = await in_thread(lambda: _pieces(source, mode, opened))
                 async with machine.work("push", {"path": in_guest(target)}, _sent(pieces)) as work:
                     result = await work.result()
-        left_out, left_out_count = _skipped(result)
+        left_out, left_out_count = left_out_of(result)
         return {
             "workspace_id": record.workspace_id,
             "workspace_sync": {
@@ -59,7 +59,7 @@ class Transfers:
             with explained(target):
                 async with machine.work("export", {"path": in_guest(target)}) as work:
                     made = await _placed(work, output)
-                    left_out, left_out_count = _skipped(await work.result())
+                    left_out, left_out_count = left_out_of(await work.result())
         return {
             "workspace_id": record.workspace_id,
             "workspace_path": target,
@@ -128,7 +128,8 @@ class _Pieces:
         return data
 
 
-def _skipped(result: Mapping[str, object]) -> tuple[list[str], int]:
+def left_out_of(result: Mapping[str, object]) -> tuple[list[str], int]:
+    """Names of some of the sockets, FIFOs and devices that a guest left out, and how many there were."""
     listed = result.get("skipped") or []
     if not isinstance(listed, list) or len(listed) > _SKIPPED_NAMED:
         raise violation("sent a list of what it left out that is none")

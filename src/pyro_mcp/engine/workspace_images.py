@@ -52,6 +52,10 @@ class WorkspaceImages:
     def snapshot(self, workspace_id: str, name: str) -> Path:
         return self._place(workspace_id) / "snapshots" / f"{name}.ext4"
 
+    def aside(self, workspace_id: str, name: str) -> Path:
+        """Where something may lie for a while that belongs to a workspace."""
+        return self._place(workspace_id) / name
+
     def blank(self) -> Path:
         """The formatted disk that workspaces' disks begin as: made once per daemon, and again if it was touched."""
         path = self._state_dir / "blank-workspace.ext4"

@@ -75,6 +75,11 @@ class Machine:
         """Milliseconds that each step of the start took."""
         return dict(self._assembly.timings_ms)
 
+    @property
+    def devices(self) -> Mapping[str, str]:
+        """Under which device node the guest finds each of its disks."""
+        return self._assembly.running_vmm.endpoint.devices
+
     async def wait_end(self) -> str:
         """Wait until the machine has ended by itself; says how (`Vmm.wait`)."""
         return await asyncio.shield(self._ending)

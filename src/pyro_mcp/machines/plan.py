@@ -60,6 +60,8 @@ class MachinePlan:
     """What it is restored from, instead of booting."""
     workspace: WorkspaceDisks | None = None
     """Where it has a /workspace that outlives it; else that is a directory of its root."""
+    image: Path | None = None
+    """One more disk to write to, for who wants something of the machine as an image."""
 
     @property
     def scratch(self) -> Path:
@@ -89,4 +91,5 @@ class MachinePlan:
         if self.workspace is None:
             return root
         baseline = Disk("baseline", self.workspace.baseline, read_only=True)
-        return *root, baseline, Disk("workspace", self.directory / WORKSPACE_DISK, read_only=False)
+        disks = (*root, baseline, Disk("workspace", self.directory / WORKSPACE_DISK, read_only=False))
+        return (*disks, Disk("image", self.image, read_only=False)) if self.image is not None else disks

@@ -138,6 +138,29 @@ ROWS = (
         idempotent=True,
     ),
     Tool(
+        "workspace_disk_list",
+        Pyro.list_workspace_disk,
+        "List files of a stopped workspace",
+        "List what a directory of a stopped workspace holds, anywhere in its file system. Takes as long as a boot.",
+        read_only=True,
+        idempotent=True,
+    ),
+    Tool(
+        "workspace_disk_read",
+        Pyro.read_workspace_disk,
+        "Read a file of a stopped workspace",
+        "Read the beginning of a UTF-8 text file in a stopped workspace, anywhere in its file system.",
+        read_only=True,
+        idempotent=True,
+    ),
+    Tool(
+        "workspace_disk_export",
+        Pyro.export_workspace_disk,
+        "Write a stopped workspace to an image",
+        "Write everything a stopped workspace holds to one raw ext4 image on the user's machine. Nothing there is "
+        "replaced.",
+    ),
+    Tool(
         "workspace_file_write",
         Pyro.write_workspace_file,
         "Write a file of a workspace",

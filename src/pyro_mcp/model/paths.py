@@ -32,6 +32,13 @@ def workspace_path(name: str, value: object) -> str:
     return path
 
 
+def machine_path(name: str, value: object) -> str:
+    """`value` as an absolute path in normal form, anywhere in the guest; a relative one begins in /workspace."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value or len(value.encode("utf-8", "replace")) > 4096:
+        raise UsageError(f"{name} must be a path")
+    return "/" + posixpath.normpath(posixpath.join(WORKSPACE_PATH, value)).lstrip("/")
+
+
 def in_guest(path: str) -> str:
     """A path of `workspace_path` as the guest's agent takes it: relative to /workspace, `.` for that itself."""
     return posixpath.relpath(path, WORKSPACE_PATH)

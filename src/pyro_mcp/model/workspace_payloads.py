@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from pyro_mcp.model.payloads import LastCommand
 
@@ -234,10 +234,14 @@ class SnapshotDeletePayload(TypedDict):
 
 
 class DiskExportPayload(TypedDict):
-    """One raw ext4 image with everything merged. `size_bytes` is its length, `bytes_written` what it takes here."""
+    """One raw ext4 image with everything merged. `size_bytes` is its length, `bytes_written` what it takes here.
+
+    `skipped` names up to 100 sockets, which an image does not hold.
+    """
 
     workspace_id: str
     output_path: str
     size_bytes: int
     bytes_written: int
-    entry_count: NotRequired[int]
+    skipped: list[str]
+    skipped_count: int

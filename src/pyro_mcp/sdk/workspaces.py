@@ -8,6 +8,7 @@ from typing import cast
 
 from pyro_mcp.model.workspace_payloads import (
     DiffPayload,
+    DiskExportPayload,
     ExportPayload,
     FileListPayload,
     FileReadPayload,
@@ -196,6 +197,30 @@ class WorkspaceMethods(Caller):
         `bad-patch`.
         """
         return cast(PatchPayload, self._call("apply_workspace_patch", {"workspace_id": workspace_id, "patch": patch}))
+
+    def list_workspace_disk(
+        self, workspace_id: str, *, path: str = "/workspace", recursive: bool = False
+    ) -> FileListPayload:
+        """As `list_workspace_files`, of a stopped workspace and anywhere in its guest, but for what is mounted below.
+
+        A helper machine looks at copies of the disks, which takes as long as a boot. Raises ConflictError
+        `workspace-started`.
+        """
+        arguments = {"workspace_id": workspace_id, "path": path, "recursive": recursive}
+        return cast(FileListPayload, self._call("list_workspace_disk", arguments))
+
+    def read_workspace_disk(self, workspace_id: str, path: str, *, max_bytes: int = 65536) -> FileReadPayload:
+        """As `read_workspace_file`, of a stopped workspace and anywhere in its guest."""
+        arguments = {"workspace_id": workspace_id, "path": path, "max_bytes": max_bytes}
+        return cast(FileReadPayload, self._call("read_workspace_disk", arguments))
+
+    def export_workspace_disk(self, workspace_id: str, *, output_path: HostPath) -> DiskExportPayload:
+        """One raw ext4 image of everything a stopped workspace's guest had, to `output_path`, which must not exist yet.
+
+        Owners are the guest's. The image is sparse: `bytes_written` is what it takes.
+        """
+        arguments = {"workspace_id": workspace_id, "output_path": _absolute(output_path)}
+        return cast(DiskExportPayload, self._call("export_workspace_disk", arguments))
 
     def create_snapshot(self, workspace_id: str, snapshot_name: str) -> SnapshotPayload:
         """Keep /workspace as it is now. Raises ConflictError `snapshot-exists`, UsageError `snapshot-reserved`."""

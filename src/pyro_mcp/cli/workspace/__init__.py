@@ -21,6 +21,7 @@ COMMANDS: Table = {
     "patch": ("pyro_mcp.cli.workspace.patch:patch", "Apply patches."),
     "sync": ("pyro_mcp.cli.workspace.sync:sync", "Bring trees in."),
     "diff": ("pyro_mcp.cli.workspace.diff:diff", "Show what changed since the baseline."),
+    "disk": ("pyro_mcp.cli.workspace.disk:disk", "Look at the disks of a stopped workspace."),
     "export": ("pyro_mcp.cli.workspace.export:export", "Take a file or a directory out."),
     "snapshot": ("pyro_mcp.cli.workspace.snapshot:snapshot", "Keep states to go back to."),
 }

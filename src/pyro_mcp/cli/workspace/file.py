@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pyro_mcp.cli import options, output
 from pyro_mcp.cli.lazy import sdk
 from pyro_mcp.cli.workspace import show
-
-if TYPE_CHECKING:
-    from pyro_mcp.model.workspace_payloads import FileEntryPayload
 
 
 @click.group(short_help="List, read and write files.")
@@ -30,7 +25,7 @@ def list_(workspace_id: str, path: str, recursive: bool, json_output: bool) -> N
     if json_output:
         output.json_object(found)
     else:
-        show.table((entry["artifact_type"], str(entry["size_bytes"]), _name(entry)) for entry in found["entries"])
+        show.files(found["entries"])
 
 
 @file.command(short_help="Print a text file.")
@@ -50,12 +45,7 @@ def read(workspace_id: str, path: str, max_bytes: int, content_only: bool, json_
     if json_output:
         output.json_object(found)
         return
-    output.text(found["content"], raw=content_only)
-    if found["truncated"] or not content_only:
-        output.note(
-            f"[workspace-file] size_bytes={found['size_bytes']} truncated={str(found['truncated']).lower()} "
-            f"path={show.path(found['path'])}"
-        )
+    show.content("workspace-file", found, raw=content_only)
 
 
 @file.command(short_help="Make a file hold a text.")
@@ -71,8 +61,3 @@ def write(workspace_id: str, path: str, text: str | None, text_file: str | None,
         output.json_object(written)
     else:
         output.human(f"Wrote: {show.path(written['path'])} ({written['bytes_written']} bytes)")
-
-
-def _name(entry: FileEntryPayload) -> str:
-    target = entry["link_target"]
-    return show.path(entry["path"]) + ("" if target is None else f" -> {show.path(target)}")

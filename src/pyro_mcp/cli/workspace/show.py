@@ -9,7 +9,7 @@ from pyro_mcp.cli import output
 from pyro_mcp.model.printable import printable
 
 if TYPE_CHECKING:
-    from pyro_mcp.model.workspace_payloads import WorkspacePayload
+    from pyro_mcp.model.workspace_payloads import FileEntryPayload, FileReadPayload, WorkspacePayload
 
 # Four bytes may stand for one in an escape, and a path has up to 4096.
 _PATH_CHARACTERS = 4 * 4096
@@ -71,3 +71,23 @@ def _fact(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_fact, value))
     return "" if value is None else path(str(value))
+
+
+def files(entries: Iterable[FileEntryPayload]) -> None:
+    """Type, size and name of each, and where it leads if it is a symlink."""
+    table((entry["artifact_type"], str(entry["size_bytes"]), _file(entry)) for entry in entries)
+
+
+def content(prefix: str, found: FileReadPayload, *, raw: bool) -> None:
+    """A text, and behind it on stderr what there is of it; with `raw` only if it was cut."""
+    output.text(found["content"], raw=raw)
+    if found["truncated"] or not raw:
+        output.note(
+            f"[{prefix}] size_bytes={found['size_bytes']} truncated={str(found['truncated']).lower()} "
+            f"path={path(found['path'])}"
+        )
+
+
+def _file(entry: FileEntryPayload) -> str:
+    target = entry["link_target"]
+    return path(entry["path"]) + ("" if target is None else f" -> {path(target)}")

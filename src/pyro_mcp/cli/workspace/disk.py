@@ -1,0 +1,65 @@
+"""`pyro workspace disk list · read · export`: what a stopped workspace has on its disks."""
+
+from __future__ import annotations
+
+import click
+
+from pyro_mcp.cli import options, output
+from pyro_mcp.cli.lazy import sdk
+from pyro_mcp.cli.workspace import show
+
+
+@click.group(short_help="Look at the disks of a stopped workspace.")
+def disk() -> None:
+    """Look at the disks of a stopped workspace. A PATH may lie anywhere in its guest; a relative one begins in
+    /workspace. A helper machine looks at copies of the disks, which takes as long as a boot."""
+
+
+@disk.command("list", short_help="Show what a directory holds.")
+@options.workspace_id
+@click.argument("path", default="/workspace")
+@click.option("--recursive", is_flag=True, help="Also what is in the directories in it.")
+@options.as_json
+def list_(workspace_id: str, path: str, recursive: bool, json_output: bool) -> None:
+    """Show what PATH (default: /workspace) holds: type, size in bytes, path, and where a symlink leads."""
+    found = sdk().list_workspace_disk(workspace_id, path=path, recursive=recursive)
+    if json_output:
+        output.json_object(found)
+    else:
+        show.files(found["entries"])
+
+
+@disk.command(short_help="Print a text file.")
+@options.workspace_id
+@click.argument("path")
+@click.option("--max-bytes", type=int, default=65536, show_default=True, help="How much of it, 1-1048576.")
+@click.option("--content-only", is_flag=True, help="Print the content as it is and nothing else.")
+@options.as_json
+def read(workspace_id: str, path: str, max_bytes: int, content_only: bool, json_output: bool) -> None:
+    """Print the beginning of a UTF-8 text file. On a terminal, control characters are shown as escapes."""
+    if json_output and content_only:
+        raise click.UsageError("--json and --content-only exclude each other")
+    found = sdk().read_workspace_disk(workspace_id, path, max_bytes=max_bytes)
+    if json_output:
+        output.json_object(found)
+    else:
+        show.content("workspace-disk", found, raw=content_only)
+
+
+@disk.command(short_help="Write everything to one image.")
+@options.workspace_id
+@click.option("--output", "output_path", required=True, metavar="HOST_PATH", help="Where to; nothing may be there yet.")
+@options.as_json
+def export(workspace_id: str, output_path: str, json_output: bool) -> None:
+    """Write all that the stopped guest had, /workspace included, to one raw ext4 image that `mount -o loop` takes.
+
+    A file system that a guest has written is hostile: mount it in a VM, or read it with tools that bear that.
+    """
+    taken = sdk().export_workspace_disk(workspace_id, output_path=output_path)
+    if json_output:
+        output.json_object(taken)
+        return
+    output.human(
+        f"Exported: {show.path(taken['output_path'])} "
+        f"({taken['size_bytes']} bytes, {taken['bytes_written']} of them on the disk)"
+    )
