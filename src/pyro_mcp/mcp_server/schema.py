@@ -9,7 +9,12 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, NotRequired, Union
 
+from pyro_mcp.model import payloads, workspace_payloads
+
 Schema = dict[str, Any]
+
+# The SDK names these types for readers and checkers only.
+_PAYLOADS = {**vars(payloads), **vars(workspace_payloads)}
 
 _PLAIN: Mapping[object, Schema] = {
     str: {"type": "string"},
@@ -28,7 +33,7 @@ def input_schema(method: Callable[..., object], texts: Mapping[str, Schema]) -> 
 
     What only a program can hand over is left out: callbacks, open files, bytes.
     """
-    hints = typing.get_type_hints(method)
+    hints = typing.get_type_hints(method, localns=_PAYLOADS)
     properties: Schema = {}
     required = []
     for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
@@ -44,7 +49,7 @@ def input_schema(method: Callable[..., object], texts: Mapping[str, Schema]) -> 
 
 
 def output_schema(method: Callable[..., object]) -> Schema:
-    return schema_of(typing.get_type_hints(method)["return"])
+    return schema_of(typing.get_type_hints(method, localns=_PAYLOADS)["return"])
 
 
 def schema_of(hint: Any) -> Schema:

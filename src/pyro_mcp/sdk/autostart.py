@@ -15,7 +15,6 @@ from typing import TypeVar
 from pyro_mcp import errors
 from pyro_mcp.config import Settings, daemon_environment
 from pyro_mcp.errors import DaemonError
-from pyro_mcp.host.detach import start_detached
 from pyro_mcp.host.statedir import open_private, prepare_state_dir
 from pyro_mcp.sdk.transport import Exchange, NobodyThereError
 
@@ -58,6 +57,8 @@ def _is_serving(settings: Settings) -> bool:
 
 def start(settings: Settings) -> int:
     """Start a daemon and wait until it serves; returns its pid. Raises the error that kept it from starting."""
+    from pyro_mcp.host.detach import start_detached  # noqa: PLC0415 - most calls find a daemon
+
     ready, report = _pipe()
     try:
         command = [sys.executable, "-m", "pyro_mcp.daemon", str(report)]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import select
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from pyro_mcp.model.payloads import (
-    DaemonPayload,
-    DeletePayload,
-    EnvironmentListPayload,
-    EnvironmentPayload,
-    NetworkPayload,
-    PrunePayload,
-    ReapPayload,
-    RunPayload,
-    VmPayload,
-)
 from pyro_mcp.sdk.caller import Command, as_json
 from pyro_mcp.sdk.transport import NobodyThereError, OnEvent, OnOutput
 from pyro_mcp.sdk.workspaces import WorkspaceMethods
+
+if TYPE_CHECKING:  # dozens of classes, which nobody needs who only calls
+    from pyro_mcp.model.payloads import (
+        DaemonPayload,
+        DeletePayload,
+        EnvironmentListPayload,
+        EnvironmentPayload,
+        NetworkPayload,
+        PrunePayload,
+        ReapPayload,
+        RunPayload,
+        VmPayload,
+    )
 
 _LEAVE_SECONDS = 60.0
 
@@ -68,7 +70,7 @@ class Pyro(WorkspaceMethods):
             "allow_host_compat": allow_host_compat,
             "require_isolation": require_isolation,
         }
-        return cast(RunPayload, self._call("run_in_vm", arguments, on_event, on_output))
+        return cast("RunPayload", self._call("run_in_vm", arguments, on_event, on_output))
 
     def create_vm(
         self,
@@ -92,11 +94,11 @@ class Pyro(WorkspaceMethods):
             "allow_host_compat": allow_host_compat,
             "require_isolation": require_isolation,
         }
-        return cast(VmPayload, self._call("create_vm", arguments, on_event))
+        return cast("VmPayload", self._call("create_vm", arguments, on_event))
 
     def start_vm(self, vm_id: str) -> VmPayload:
         """Boot a created or stopped VM. A guest that does not come up is a GuestError."""
-        return cast(VmPayload, self._call("start_vm", {"vm_id": vm_id}))
+        return cast("VmPayload", self._call("start_vm", {"vm_id": vm_id}))
 
     def exec_vm(
         self, vm_id: str, *, command: Command, timeout_seconds: int = 30, on_output: OnOutput | None = None
@@ -107,43 +109,43 @@ class Pyro(WorkspaceMethods):
             "command": as_json(command),
             "timeout_seconds": timeout_seconds,
         }
-        return cast(RunPayload, self._call("exec_vm", arguments, None, on_output))
+        return cast("RunPayload", self._call("exec_vm", arguments, None, on_output))
 
     def stop_vm(self, vm_id: str) -> VmPayload:
         """Shut the guest down cleanly, by force after 10 s. Its disk stays until deletion or expiry. Idempotent."""
-        return cast(VmPayload, self._call("stop_vm", {"vm_id": vm_id}))
+        return cast("VmPayload", self._call("stop_vm", {"vm_id": vm_id}))
 
     def delete_vm(self, vm_id: str) -> DeletePayload:
         """End the VM, whatever it is doing, and delete all of it. Raises NotFoundError for one that is gone."""
-        return cast(DeletePayload, self._call("delete_vm", {"vm_id": vm_id}))
+        return cast("DeletePayload", self._call("delete_vm", {"vm_id": vm_id}))
 
     def status_vm(self, vm_id: str) -> VmPayload:
         """What the VM is and does. Raises NotFoundError, with code `vm-expired` where its time ran out."""
-        return cast(VmPayload, self._call("status_vm", {"vm_id": vm_id}))
+        return cast("VmPayload", self._call("status_vm", {"vm_id": vm_id}))
 
     def network_info_vm(self, vm_id: str) -> NetworkPayload:
         """What the VM can reach."""
-        return cast(NetworkPayload, self._call("network_info_vm", {"vm_id": vm_id}))
+        return cast("NetworkPayload", self._call("network_info_vm", {"vm_id": vm_id}))
 
     def reap_expired(self) -> ReapPayload:
         """Delete every VM whose time is over, now. The daemon does so by itself; this says which they were."""
-        return cast(ReapPayload, self._call("reap_expired", {}))
+        return cast("ReapPayload", self._call("reap_expired", {}))
 
     def list_environments(self) -> EnvironmentListPayload:
         """The catalog, and what of it is installed."""
-        return cast(EnvironmentListPayload, self._call("list_environments", {}))
+        return cast("EnvironmentListPayload", self._call("list_environments", {}))
 
     def pull_environment(self, environment: str, *, on_event: OnEvent | None = None) -> EnvironmentPayload:
         """Install an environment unless it is installed; a damaged one is made anew. `on_event` gets progress."""
-        return cast(EnvironmentPayload, self._call("pull_environment", {"environment": environment}, on_event))
+        return cast("EnvironmentPayload", self._call("pull_environment", {"environment": environment}, on_event))
 
     def inspect_environment(self, environment: str) -> EnvironmentPayload:
         """One environment. Raises IntegrityError if its image is not what was installed."""
-        return cast(EnvironmentPayload, self._call("inspect_environment", {"environment": environment}))
+        return cast("EnvironmentPayload", self._call("inspect_environment", {"environment": environment}))
 
     def prune_environments(self) -> PrunePayload:
         """Delete environments of other catalog versions and everything in the cache that nothing refers to."""
-        return cast(PrunePayload, self._call("prune_environments", {}))
+        return cast("PrunePayload", self._call("prune_environments", {}))
 
     def daemon_status(self) -> DaemonPayload:
         """The daemon of this state directory; starts none."""
@@ -159,7 +161,7 @@ class Pyro(WorkspaceMethods):
     def _daemon(self, name: str) -> DaemonPayload:
         try:
             exchange = self._exchange()
-            return cast(DaemonPayload, exchange.call(name, self._document({}), _ignore, _ignore))
+            return cast("DaemonPayload", exchange.call(name, self._document({}), _ignore, _ignore))
         except NobodyThereError:
             settings = self._settings
             return {

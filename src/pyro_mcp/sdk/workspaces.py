@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from pyro_mcp.model.workspace_payloads import (
-    DiffPayload,
-    DiskExportPayload,
-    ExportPayload,
-    FileListPayload,
-    FileReadPayload,
-    FileWritePayload,
-    PatchPayload,
-    SnapshotDeletePayload,
-    SnapshotListPayload,
-    SnapshotPayload,
-    WorkspaceDeletePayload,
-    WorkspaceExecPayload,
-    WorkspaceListPayload,
-    WorkspaceLogsPayload,
-    WorkspacePayload,
-    WorkspaceResetPayload,
-    WorkspaceSyncPayload,
-)
 from pyro_mcp.sdk.caller import Caller, Command, as_json
 from pyro_mcp.sdk.stdin import Stdin
 from pyro_mcp.sdk.transport import OnEvent, OnOutput
+
+if TYPE_CHECKING:  # dozens of classes, which nobody needs who only calls
+    from pyro_mcp.model.workspace_payloads import (
+        DiffPayload,
+        DiskExportPayload,
+        ExportPayload,
+        FileListPayload,
+        FileReadPayload,
+        FileWritePayload,
+        PatchPayload,
+        SnapshotDeletePayload,
+        SnapshotListPayload,
+        SnapshotPayload,
+        WorkspaceDeletePayload,
+        WorkspaceExecPayload,
+        WorkspaceListPayload,
+        WorkspaceLogsPayload,
+        WorkspacePayload,
+        WorkspaceResetPayload,
+        WorkspaceSyncPayload,
+    )
 
 HostPath = str | os.PathLike[str]
 
@@ -72,15 +74,15 @@ class WorkspaceMethods(Caller):
             "name": name,
             "labels": labels,
         }
-        return cast(WorkspacePayload, self._call("create_workspace", arguments, on_event))
+        return cast("WorkspacePayload", self._call("create_workspace", arguments, on_event))
 
     def list_workspaces(self) -> WorkspaceListPayload:
         """All workspaces of this state directory, oldest first."""
-        return cast(WorkspaceListPayload, self._call("list_workspaces", {}))
+        return cast("WorkspaceListPayload", self._call("list_workspaces", {}))
 
     def status_workspace(self, workspace_id: str) -> WorkspacePayload:
         """What the workspace is and does."""
-        return cast(WorkspacePayload, self._call("status_workspace", {"workspace_id": workspace_id}))
+        return cast("WorkspacePayload", self._call("status_workspace", {"workspace_id": workspace_id}))
 
     def update_workspace(
         self,
@@ -101,19 +103,19 @@ class WorkspaceMethods(Caller):
             "clear_labels": None if clear_labels is None else list(clear_labels),
             "ttl_seconds": ttl_seconds,
         }
-        return cast(WorkspacePayload, self._call("update_workspace", arguments))
+        return cast("WorkspacePayload", self._call("update_workspace", arguments))
 
     def delete_workspace(self, workspace_id: str) -> WorkspaceDeletePayload:
         """End it, whatever it is doing, and delete all of it, snapshots included."""
-        return cast(WorkspaceDeletePayload, self._call("delete_workspace", {"workspace_id": workspace_id}))
+        return cast("WorkspaceDeletePayload", self._call("delete_workspace", {"workspace_id": workspace_id}))
 
     def start_workspace(self, workspace_id: str) -> WorkspacePayload:
         """Start a stopped workspace: /workspace and all other files are as they were. One that runs is left alone."""
-        return cast(WorkspacePayload, self._call("start_workspace", {"workspace_id": workspace_id}))
+        return cast("WorkspacePayload", self._call("start_workspace", {"workspace_id": workspace_id}))
 
     def stop_workspace(self, workspace_id: str) -> WorkspacePayload:
         """Shut the guest down; commands in it end. Files, baseline and snapshots stay. Idempotent."""
-        return cast(WorkspacePayload, self._call("stop_workspace", {"workspace_id": workspace_id}))
+        return cast("WorkspacePayload", self._call("stop_workspace", {"workspace_id": workspace_id}))
 
     def reset_workspace(self, workspace_id: str, *, snapshot: str = "baseline") -> WorkspaceResetPayload:
         """A new sandbox with /workspace as it was at `snapshot`; nothing outside of it survives, nor does the history.
@@ -121,7 +123,7 @@ class WorkspaceMethods(Caller):
         Id, name, labels and time to live stay. If it fails, the old sandbox stays as it was.
         """
         arguments = {"workspace_id": workspace_id, "snapshot": snapshot}
-        return cast(WorkspaceResetPayload, self._call("reset_workspace", arguments))
+        return cast("WorkspaceResetPayload", self._call("reset_workspace", arguments))
 
     def exec_workspace(
         self,
@@ -148,11 +150,11 @@ class WorkspaceMethods(Caller):
             "env": env,
             "stdin": stdin is not None,
         }
-        return cast(WorkspaceExecPayload, self._call("exec_workspace", arguments, None, on_output, stdin))
+        return cast("WorkspaceExecPayload", self._call("exec_workspace", arguments, None, on_output, stdin))
 
     def logs_workspace(self, workspace_id: str) -> WorkspaceLogsPayload:
         """What was run since the last reset, with up to 64 KiB of each output."""
-        return cast(WorkspaceLogsPayload, self._call("logs_workspace", {"workspace_id": workspace_id}))
+        return cast("WorkspaceLogsPayload", self._call("logs_workspace", {"workspace_id": workspace_id}))
 
     def push_workspace_sync(
         self, workspace_id: str, source_path: HostPath, *, dest: str = "/workspace"
@@ -162,33 +164,33 @@ class WorkspaceMethods(Caller):
         What is there already is replaced, what else is there stays. Raises UsageError `path-outside-workspace`.
         """
         arguments = {"workspace_id": workspace_id, "source_path": _absolute(source_path), "dest": dest}
-        return cast(WorkspaceSyncPayload, self._call("push_workspace_sync", arguments))
+        return cast("WorkspaceSyncPayload", self._call("push_workspace_sync", arguments))
 
     def export_workspace(self, workspace_id: str, path: str, *, output_path: HostPath) -> ExportPayload:
         """Take a file or directory out, to `output_path`, which must not exist yet."""
         arguments = {"workspace_id": workspace_id, "path": path, "output_path": _absolute(output_path)}
-        return cast(ExportPayload, self._call("export_workspace", arguments))
+        return cast("ExportPayload", self._call("export_workspace", arguments))
 
     def diff_workspace(self, workspace_id: str) -> DiffPayload:
         """Every change of /workspace since the baseline. `patch` is what `git apply` takes."""
-        return cast(DiffPayload, self._call("diff_workspace", {"workspace_id": workspace_id}))
+        return cast("DiffPayload", self._call("diff_workspace", {"workspace_id": workspace_id}))
 
     def list_workspace_files(
         self, workspace_id: str, *, path: str = "/workspace", recursive: bool = False
     ) -> FileListPayload:
         """What a directory holds, sorted by path."""
         arguments = {"workspace_id": workspace_id, "path": path, "recursive": recursive}
-        return cast(FileListPayload, self._call("list_workspace_files", arguments))
+        return cast("FileListPayload", self._call("list_workspace_files", arguments))
 
     def read_workspace_file(self, workspace_id: str, path: str, *, max_bytes: int = 65536) -> FileReadPayload:
         """The beginning of a UTF-8 text file, `max_bytes` (1–1,048,576) of it. Raises UsageError `not-text`."""
         arguments = {"workspace_id": workspace_id, "path": path, "max_bytes": max_bytes}
-        return cast(FileReadPayload, self._call("read_workspace_file", arguments))
+        return cast("FileReadPayload", self._call("read_workspace_file", arguments))
 
     def write_workspace_file(self, workspace_id: str, path: str, *, text: str) -> FileWritePayload:
         """Make a file hold `text` (up to 1 MiB), at once. Missing directories are made; an old file keeps its mode."""
         arguments = {"workspace_id": workspace_id, "path": path, "text": text}
-        return cast(FileWritePayload, self._call("write_workspace_file", arguments))
+        return cast("FileWritePayload", self._call("write_workspace_file", arguments))
 
     def apply_workspace_patch(self, workspace_id: str, *, patch: str) -> PatchPayload:
         """Apply a unified diff (up to 2 MiB), of one file or many: all of it, or nothing.
@@ -196,7 +198,7 @@ class WorkspaceMethods(Caller):
         Hunks may have moved, but not changed. Raises ConflictError `patch-failed` with file and hunk, UsageError
         `bad-patch`.
         """
-        return cast(PatchPayload, self._call("apply_workspace_patch", {"workspace_id": workspace_id, "patch": patch}))
+        return cast("PatchPayload", self._call("apply_workspace_patch", {"workspace_id": workspace_id, "patch": patch}))
 
     def list_workspace_disk(
         self, workspace_id: str, *, path: str = "/workspace", recursive: bool = False
@@ -207,12 +209,12 @@ class WorkspaceMethods(Caller):
         `workspace-started`.
         """
         arguments = {"workspace_id": workspace_id, "path": path, "recursive": recursive}
-        return cast(FileListPayload, self._call("list_workspace_disk", arguments))
+        return cast("FileListPayload", self._call("list_workspace_disk", arguments))
 
     def read_workspace_disk(self, workspace_id: str, path: str, *, max_bytes: int = 65536) -> FileReadPayload:
         """As `read_workspace_file`, of a stopped workspace and anywhere in its guest."""
         arguments = {"workspace_id": workspace_id, "path": path, "max_bytes": max_bytes}
-        return cast(FileReadPayload, self._call("read_workspace_disk", arguments))
+        return cast("FileReadPayload", self._call("read_workspace_disk", arguments))
 
     def export_workspace_disk(self, workspace_id: str, *, output_path: HostPath) -> DiskExportPayload:
         """One raw ext4 image of everything a stopped workspace's guest had, to `output_path`, which must not exist yet.
@@ -220,21 +222,21 @@ class WorkspaceMethods(Caller):
         Owners are the guest's. The image is sparse: `bytes_written` is what it takes.
         """
         arguments = {"workspace_id": workspace_id, "output_path": _absolute(output_path)}
-        return cast(DiskExportPayload, self._call("export_workspace_disk", arguments))
+        return cast("DiskExportPayload", self._call("export_workspace_disk", arguments))
 
     def create_snapshot(self, workspace_id: str, snapshot_name: str) -> SnapshotPayload:
         """Keep /workspace as it is now. Raises ConflictError `snapshot-exists`, UsageError `snapshot-reserved`."""
         arguments = {"workspace_id": workspace_id, "snapshot_name": snapshot_name}
-        return cast(SnapshotPayload, self._call("create_snapshot", arguments))
+        return cast("SnapshotPayload", self._call("create_snapshot", arguments))
 
     def list_snapshots(self, workspace_id: str) -> SnapshotListPayload:
         """The baseline, then all snapshots, oldest first."""
-        return cast(SnapshotListPayload, self._call("list_snapshots", {"workspace_id": workspace_id}))
+        return cast("SnapshotListPayload", self._call("list_snapshots", {"workspace_id": workspace_id}))
 
     def delete_snapshot(self, workspace_id: str, snapshot_name: str) -> SnapshotDeletePayload:
         """Raises NotFoundError `snapshot-not-found`, UsageError `snapshot-reserved` for the baseline."""
         arguments = {"workspace_id": workspace_id, "snapshot_name": snapshot_name}
-        return cast(SnapshotDeletePayload, self._call("delete_snapshot", arguments))
+        return cast("SnapshotDeletePayload", self._call("delete_snapshot", arguments))
 
 
 def _absolute(path: HostPath | None) -> str | None:
