@@ -24,7 +24,7 @@ const maxText = 1 << 20
 const sysSyncFS = 306
 
 // maxPatches bounds the unified diffs in one comparison; what changed is told of all files all the same.
-const maxPatches = 4 << 20
+const maxPatches = 8 << 20
 
 // workspace is the tree that is worked on, opened.
 type workspace struct {

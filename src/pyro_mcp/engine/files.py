@@ -31,6 +31,7 @@ TEXT_BYTES = 1 << 20
 """Longest text that is read or written whole."""
 PATCH_BYTES = 2 << 20
 _LISTED_BYTES = 8 << 20
+_COMPARED_BYTES = 64 << 20
 _LINE_BYTES = 4 << 20
 _TYPES = frozenset({"file", "directory", "symlink", "other"})
 _STATUSES = ("added", "modified", "deleted", "type_changed")
@@ -91,7 +92,7 @@ class Files:
         async with self._workspaces.working(workspace_id) as (record, machine):
             with explained(WORKSPACE_PATH):
                 async with machine.work("diff", {"patches": patches, "hard_links": record.seed.hard_links}) as work:
-                    entries = [_diff_entry(line) async for line in _lines(work, 2 * _LISTED_BYTES)]
+                    entries = [_diff_entry(line) async for line in _lines(work, _COMPARED_BYTES)]
                     result = await work.result()
         texts = [entry["text_patch"] for entry in entries if entry["text_patch"] is not None]
         summary = _summary(entries, _STATUSES)

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 _HEADER = struct.Struct(">BI")
 HEADER_BYTES = _HEADER.size
-MAX_PAYLOAD = 64 << 20
+MAX_PAYLOAD = 128 << 20
 MAX_REQUEST_BYTES = 16 << 20
 """Longest request body a daemon reads."""
 
