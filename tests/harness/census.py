@@ -13,7 +13,7 @@ from pathlib import Path
 
 # What the daemon keeps for as long as the state directory lives.
 _LASTING = {"daemon.lock", "daemon.log", "daemon.log.1", "start.lock", "machines", "tsc.json", "kvm.json"}
-_LASTING |= {"blank.ext4", "blank-workspace.ext4", "empty.erofs", "workspaces"}
+_LASTING |= {"blank.ext4", "blank-workspace.ext4", "empty.erofs", "workspaces", "reserve"}
 _LASTING |= {f"state.sqlite3{suffix}" for suffix in ("", "-wal", "-shm")} | {"daemon.sock"}
 
 

@@ -26,6 +26,14 @@ MOST = 100
 """Snapshots of one workspace."""
 
 
+_BROKEN = ("the workspace's disk has failed, as it does when this host's is full", "free some space, and reset it")
+_REASONS = {
+    "not-frozen": ("the guest was not held still to the end of the copy", "try again when this host is less busy"),
+    "freeze-failed": _BROKEN,
+    "thaw-failed": _BROKEN,
+}
+
+
 class Snapshots:
     def __init__(self, table: SnapshotTable, workspaces: Workspaces, files: Files) -> None:
         self._table = table
@@ -96,13 +104,10 @@ class Snapshots:
             async with self._workspaces.working(record.workspace_id) as (_, machine), machine.frozen() as disk:
                 await in_thread(lambda: clone(disk, place))
         except GuestError as error:
-            if error.details.get("guest_code") != "not-frozen":
+            reason = _REASONS.get(str(error.details.get("guest_code")))
+            if reason is None:
                 raise
-            raise ConflictError(
-                "the workspace could not be held still long enough to be copied",
-                code="snapshot-failed",
-                hint="try again when this host is less busy",
-            ) from error
+            raise ConflictError(f"there is no snapshot: {reason[0]}", code="snapshot-failed", hint=reason[1]) from error
 
 
 def _require_name(name: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from importlib import resources
@@ -11,6 +12,12 @@ from pathlib import Path
 from pyro_mcp.errors import HostError
 
 _BUSY_SECONDS = 5.0
+
+# Where a guest has filled this host's disk, deleting it has to be written down first. So some room is held back: given
+# up when there is less left than a few transactions take, taken again when there is plenty.
+_RESERVE_BYTES = 4 << 20
+_LOW_BYTES = 1 << 20
+_PLENTY_BYTES = 64 << 20
 
 
 class Database:
@@ -28,6 +35,7 @@ class Database:
         except sqlite3.Error as error:
             raise _unreadable(path, str(error)) from error
         path.chmod(0o600)
+        self._reserve = path.with_name("reserve")
 
     def close(self) -> None:
         self._connection.close()
@@ -35,6 +43,7 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing: committed on leaving, rolled back on any exception. Raises HostError `state-unwritable`."""
+        _hold_back(self._reserve)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -70,6 +79,21 @@ class Database:
         for version, script in enumerate(scripts[done:], start=done + 1):
             sql = script.read_text(encoding="utf-8")
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version={version};\nCOMMIT;")
+
+
+def _hold_back(reserve: Path) -> None:
+    """Give up the reserve where it is needed now, take it anew where there is room."""
+    with contextlib.suppress(OSError):
+        system = os.statvfs(reserve.parent)
+        free = system.f_bavail * system.f_frsize
+        if free < _LOW_BYTES:
+            reserve.unlink(missing_ok=True)
+        elif free > _PLENTY_BYTES and not reserve.exists():
+            file = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, _RESERVE_BYTES)
+            finally:
+                os.close(file)
 
 
 def _unreadable(path: Path, reason: str) -> HostError:
