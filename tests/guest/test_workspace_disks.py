@@ -14,7 +14,7 @@ from tests.harness.installation import Installation
 
 def debugfs(image: Path, request: str) -> str:
     """What e2fsprogs' own reader says; the image is one that our helper's kernel wrote."""
-    done = subprocess.run(["debugfs", "-R", request, image], capture_output=True, text=True, check=True)
+    done = subprocess.run(["/sbin/debugfs", "-R", request, image], capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -73,7 +73,7 @@ def test_everything_goes_into_one_image(pyro: Installation, tmp_path: Path) -> N
     image = tmp_path / "image"
     assert image.stat().st_size == made["size_bytes"]
     assert made["bytes_written"] < made["size_bytes"]
-    checked = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, check=False)
+    checked = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
     assert debugfs(image, "cat /workspace/given") == "given\n"
     assert debugfs(image, "cat /root/mine") == "root\n"
