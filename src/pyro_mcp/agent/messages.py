@@ -88,7 +88,7 @@ def parse_object(text: bytes, what: str) -> dict[str, object]:
 
 def parse_hello(members: Mapping[str, object]) -> Hello:
     """Raises GuestError, `guest-generation` where only the generation is wrong."""
-    generation = _integer(members, "generation")
+    generation = integer_of(members, "generation")
     if generation != GENERATION:
         raise GuestError(
             f"the guest speaks generation {generation} of the protocol, this pyro speaks {GENERATION}",
@@ -98,14 +98,14 @@ def parse_hello(members: Mapping[str, object]) -> Hello:
     return Hello(
         version=printable(_string(members, "version"), 100),
         boot_id=printable(_string(members, "boot_id"), 100),
-        uptime_ms=_integer(members, "uptime_ms"),
+        uptime_ms=integer_of(members, "uptime_ms"),
         state=GuestState(_one_of(members, "state", GuestState)),
     )
 
 
 def parse_clock(members: Mapping[str, object], *, asked_ns: int, tolerance_ns: int) -> int:
     """The clock that the guest has set: what it was told, plus the time that the answer may have taken."""
-    clock_ns = _integer(members, "clock_ns", largest=2**63)
+    clock_ns = integer_of(members, "clock_ns", largest=2**63)
     if not asked_ns <= clock_ns <= asked_ns + tolerance_ns:
         raise violation("set its clock to another time than it was told")
     return clock_ns
@@ -116,15 +116,15 @@ def parse_state(members: Mapping[str, object], expected: str) -> None:
 
 
 def parse_started(members: Mapping[str, object]) -> Started:
-    return Started(_integer(members, "pid", largest=2**31))
+    return Started(integer_of(members, "pid", largest=2**31))
 
 
 def parse_exited(members: Mapping[str, object]) -> Exited:
     exited = Exited(
-        exit_code=_integer(members, "exit_code", largest=255),
-        signal=_integer(members, "signal", largest=127),
+        exit_code=integer_of(members, "exit_code", largest=255),
+        signal=integer_of(members, "signal", largest=127),
         timed_out=_boolean(members, "timed_out"),
-        duration_ms=_integer(members, "duration_ms"),
+        duration_ms=integer_of(members, "duration_ms"),
         error=printable(_string(members, "error")),
     )
     expected = TIMEOUT_STATUS if exited.timed_out else 128 + exited.signal
@@ -176,7 +176,8 @@ def _member(members: Mapping[str, object], name: str) -> object:
     return members[name]
 
 
-def _integer(members: Mapping[str, object], name: str, *, largest: int = _LARGEST) -> int:
+def integer_of(members: Mapping[str, object], name: str, *, largest: int = _LARGEST) -> int:
+    """A whole number that is not negative. Raises GuestError."""
     value = _member(members, name)
     # bool is a subclass of int: true must not pass for 1.
     if type(value) is not int or not 0 <= value <= largest:

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from pyro_mcp.agent.messages import integer_of
 from pyro_mcp.agent.wire import violation
 from pyro_mcp.agent.work import Work
 from pyro_mcp.engine.refusals import explained
@@ -125,7 +126,7 @@ async def read_file(workspace_id: str, machine: Machine, target: str, *, max_byt
     with explained(target):
         async with machine.work("read", parameters) as work:
             data = await work.whole(max_bytes)
-            size = _count(await work.result(), "size")
+            size = integer_of(await work.result(), "size")
     return {
         "workspace_id": workspace_id,
         "path": target,
@@ -235,18 +236,11 @@ def _one_of(entry: Mapping[str, object], key: str, allowed: Iterator[str] | froz
     return value
 
 
-def _count(entry: Mapping[str, object], key: str) -> int:
-    value = entry.get(key)
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise violation(f"sent a {key} that is no count")
-    return value
-
-
 def _file_entry(line: Mapping[str, object], top: str) -> FileEntryPayload:
     return {
         "path": _path(line, top),
         "artifact_type": _one_of(line, "type", _TYPES),
-        "size_bytes": _count(line, "size"),
+        "size_bytes": integer_of(line, "size"),
         "link_target": _name(line, "target"),
     }
 

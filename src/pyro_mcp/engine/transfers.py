@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from pyro_mcp.agent.messages import integer_of
 from pyro_mcp.agent.wire import violation
 from pyro_mcp.agent.work import Work
 from pyro_mcp.engine.refusals import explained
@@ -45,8 +46,8 @@ class Transfers:
                 "mode": mode.value,
                 "source_path": str(source),
                 "destination": target,
-                "entry_count": _number(result, "entries"),
-                "bytes_written": _number(result, "bytes"),
+                "entry_count": integer_of(result, "entries"),
+                "bytes_written": integer_of(result, "bytes"),
                 "skipped": [*names(skipped[:_SKIPPED_NAMED]), *left_out],
                 "skipped_count": len(skipped) + left_out_count,
             },
@@ -135,11 +136,4 @@ def left_out_of(result: Mapping[str, object]) -> tuple[list[str], int]:
         raise violation("sent a list of what it left out that is none")
     if not all(isinstance(name, str) for name in listed):
         raise violation("sent a list of what it left out that is none")
-    return listed, _number(result, "skipped_count")
-
-
-def _number(result: Mapping[str, object], name: str) -> int:
-    value = result.get(name)
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise violation(f"sent a value of {name} that is no count")
-    return value
+    return listed, integer_of(result, "skipped_count")

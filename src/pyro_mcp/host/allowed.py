@@ -6,35 +6,20 @@ followed, as long as they are relative and stay beneath: people have such in the
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from pyro_mcp.errors import HostError, PyroError, UsageError
+from pyro_mcp.errors import PyroError, UsageError
+from pyro_mcp.host.beneath import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from pyro_mcp.model.printable import printable
-
-_OPENAT2 = 437  # of x86_64, asm/unistd_64.h
-_RESOLVE = 0x02 | 0x08  # linux/openat2.h: RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH
-
-# The kernel gives up with EAGAIN when something was renamed while it looked. Longer than this is an attack.
-_BUSY_SECONDS = 2.0
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 _LEADS_OUT = (errno.EXDEV, errno.ELOOP)
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_syscall = ctypes.CDLL(None, use_errno=True).syscall
-_syscall.restype = ctypes.c_long
 
 
 class AllowedRoots:
@@ -148,7 +133,7 @@ def _real(root: Path, inner: PurePosixPath, flags: int) -> Path:
     """The path of `inner`, beneath `root`, without symlinks. Raises OSError: EXDEV, ELOOP for one that leads out."""
     directory = os.open(root, _LOOK | os.O_DIRECTORY)
     try:
-        descriptor = _open_beneath(directory, os.fsencode(str(inner)), flags)
+        descriptor = openat2(directory, os.fsencode(str(inner)), flags, resolve=RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH)
     finally:
         os.close(directory)
     try:
@@ -158,25 +143,6 @@ def _real(root: Path, inner: PurePosixPath, flags: int) -> Path:
         return path
     finally:
         os.close(descriptor)
-
-
-def _open_beneath(directory: int, path: bytes, flags: int) -> int:
-    how = _OpenHow(flags, 0, _RESOLVE)
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        number = ctypes.c_long(_OPENAT2)
-        answer = _syscall(number, directory, path, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
-        if answer >= 0:
-            return int(answer)
-        failure = ctypes.get_errno()
-        if failure == errno.ENOSYS:
-            raise HostError(
-                "the kernel of this host has no openat2: it is older than 5.6, or a sandbox hides it",
-                code="kernel-too-old",
-                hint="run pyro on Linux 5.6 or newer",
-            )
-        if failure not in (errno.EAGAIN, errno.EINTR) or time.monotonic() > deadline:
-            raise OSError(failure, os.strerror(failure))
 
 
 def _shown(text: str) -> str:

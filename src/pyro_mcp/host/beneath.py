@@ -22,8 +22,11 @@ from pyro_mcp.errors import HostError
 _OPENAT2 = 437
 _RENAMEAT2 = 316
 
-# linux/openat2.h: RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH.
-_RESOLVE = 0x02 | 0x04 | 0x08
+# linux/openat2.h.
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+_RESOLVE = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
 _RENAME_NOREPLACE = 1
 
 # The kernel gives up with EAGAIN when something was renamed while it looked. Longer than this is an attack.
@@ -69,7 +72,7 @@ class Beneath:
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
         """A descriptor, closed on exec. With O_PATH and O_NOFOLLOW a symlink at the very end is opened itself."""
-        return _open_beneath(self.descriptor, path, flags, mode)
+        return openat2(self.descriptor, path, flags, mode, resolve=_RESOLVE)
 
     def parent(self, path: bytes) -> tuple[int, bytes]:
         """The directory that `path` lies in, and the name there. Valid until the next path is used."""
@@ -131,10 +134,11 @@ class Beneath:
             self._held = None
 
 
-def _open_beneath(directory: int, path: bytes, flags: int, mode: int) -> int:
+def openat2(directory: int, path: bytes, flags: int, mode: int = 0, *, resolve: int) -> int:
+    """openat2(2): a descriptor, closed on exec. `resolve` says where the way may lead. Raises OSError, HostError."""
     if b"\0" in path:
         raise OSError(errno.EINVAL, "a NUL in a path")
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     deadline = None
     while True:
         answer = _syscall(_long(_OPENAT2), directory, path, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
