@@ -5,26 +5,14 @@ import (
 	"strconv"
 	"syscall"
 	"unsafe"
+
+	"pyro.local/guest/internal/at"
 )
 
 const (
-	sysOpenat2    = 437
-	sizeofOpenHow = 24
-	oPath         = 0x200000
-
-	resolveNoXdev       = 0x01
-	resolveNoMagiclinks = 0x02
-	resolveNoSymlinks   = 0x04
-	resolveBeneath      = 0x08
-	resolveInside       = resolveBeneath | resolveNoSymlinks | resolveNoMagiclinks | resolveNoXdev
-
-	openFlags = syscall.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_NOCTTY | syscall.O_CLOEXEC
+	resolveInside = at.ResolveBeneath | at.ResolveNoSymlinks | at.ResolveNoMagicLinks | at.ResolveNoXDev
+	openFlags     = syscall.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_NOCTTY
 )
-
-// openHow is the kernel's struct open_how (openat2(2)).
-type openHow struct {
-	flags, mode, resolve uint64
-}
 
 // descriptor is an open file or directory. Those of absent ones are -1, and closing them does nothing.
 type descriptor int
@@ -39,7 +27,7 @@ func (d descriptor) close() {
 
 // openTree opens a directory for use with openBeneath.
 func openTree(path string) (descriptor, error) {
-	fd, err := syscall.Open(path, oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	fd, err := syscall.Open(path, at.OPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return absent, pathError("open", path, err)
 	}
@@ -49,38 +37,22 @@ func openTree(path string) (descriptor, error) {
 // openBeneath opens what stands at path below d, or d itself for "". No symbolic link is followed and no mount entered:
 // the error is then EXDEV. What is not there, or is nothing to be opened like this, is absent.
 func (d descriptor) openBeneath(path string, flags int) (descriptor, error) {
-	fd, errno := d.openat2(path, flags)
+	fd, err := d.open(path, flags)
 	switch {
-	case errno == 0:
+	case err == nil:
 		return fd, nil
-	case errno == syscall.ENAMETOOLONG:
+	case err == syscall.ENAMETOOLONG:
 		return absent, ErrPathTooLong
-	case isGone(errno):
+	case isGone(err):
 		return absent, nil
 	}
-	return absent, pathError("open", path, errno)
+	return absent, pathError("open", path, err)
 }
 
-func (d descriptor) openat2(path string, flags int) (descriptor, syscall.Errno) {
-	if path == "" {
-		path = "."
-	}
-	pointer, err := syscall.BytePtrFromString(path)
-	if err != nil {
-		return absent, syscall.ENOENT // no such name can be
-	}
-	how := openHow{flags: uint64(openFlags | flags), resolve: resolveInside}
-	for {
-		fd, _, errno := syscall.Syscall6(sysOpenat2, uintptr(d), uintptr(unsafe.Pointer(pointer)),
-			uintptr(unsafe.Pointer(&how)), sizeofOpenHow, 0, 0)
-		switch errno {
-		case 0:
-			return descriptor(fd), 0
-		case syscall.EINTR:
-			continue
-		}
-		return absent, errno
-	}
+// open is openBeneath with all errors as they are.
+func (d descriptor) open(path string, flags int) (descriptor, error) {
+	fd, err := at.Open(int(d), path, openFlags|flags, 0, resolveInside)
+	return descriptor(fd), err
 }
 
 // pathError quotes the path, which may hold any bytes.
@@ -104,30 +76,11 @@ func (d descriptor) openFile(path string) (descriptor, error) {
 		return absent, err
 	}
 	var stat syscall.Stat_t
-	if err := syscall.Fstat(int(file), &stat); err != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	if err := at.Fstat(int(file), &stat); err != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		file.close()
 		return absent, err
 	}
 	return file, nil
-}
-
-// read fills buffer from the place where the descriptor stands, as far as there are bytes.
-func (d descriptor) read(buffer []byte) (int, error) {
-	filled := 0
-	for filled < len(buffer) {
-		n, err := syscall.Read(int(d), buffer[filled:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return filled, err
-		}
-		if n == 0 {
-			break
-		}
-		filled += n
-	}
-	return filled, nil
 }
 
 // lstat returns the zero meta for what is not there.
@@ -135,39 +88,24 @@ func (d descriptor) lstat(name string) (meta, error) {
 	if d == absent {
 		return meta{}, nil
 	}
-	pointer, err := syscall.BytePtrFromString(name)
-	if err != nil {
-		return meta{}, nil
-	}
 	var stat syscall.Stat_t
-	const atSymlinkNofollow = 0x100
-	_, _, errno := syscall.Syscall6(syscall.SYS_NEWFSTATAT, uintptr(d), uintptr(unsafe.Pointer(pointer)),
-		uintptr(unsafe.Pointer(&stat)), atSymlinkNofollow, 0, 0)
-	if errno != 0 && !isGone(errno) {
-		return meta{}, pathError("lstat", name, errno)
-	}
-	if errno != 0 {
+	err := at.Lstat(int(d), name, &stat)
+	switch {
+	case err == nil:
+		return newMeta(&stat), nil
+	case isGone(err):
 		return meta{}, nil
 	}
-	return newMeta(&stat), nil
+	return meta{}, pathError("lstat", name, err)
 }
 
 // readlink returns "" for what is not there or is no link.
 func (d descriptor) readlink(name string) (string, error) {
-	pointer, err := syscall.BytePtrFromString(name)
-	if err != nil {
-		return "", nil
+	target, err := at.Readlink(int(d), name)
+	if err != nil && !isGone(err) && err != syscall.EINVAL {
+		return "", pathError("readlink", name, err)
 	}
-	var buffer [4096]byte // PATH_MAX: no target is longer
-	n, _, errno := syscall.Syscall6(syscall.SYS_READLINKAT, uintptr(d), uintptr(unsafe.Pointer(pointer)),
-		uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0)
-	if errno != 0 && !isGone(errno) && errno != syscall.EINVAL {
-		return "", pathError("readlink", name, errno)
-	}
-	if errno != 0 {
-		return "", nil
-	}
-	return string(buffer[:n]), nil
+	return target, nil
 }
 
 // hasAttribute tells whether an open file has the extended attribute.

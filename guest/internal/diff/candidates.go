@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // maxNames is how many names of one directory are looked at before ErrTooManyEntries.
@@ -39,14 +41,14 @@ func (c *comparison) names(path string, lower, merged descriptor, candidates boo
 // openUpper opens a directory of the upper layer. It is pure if it, or its absence, means that the merged directory is
 // the lower one of the same name with the changes that the upper layer names.
 func (c *comparison) openUpper(path string) (upper descriptor, pure bool, err error) {
-	upper, errno := c.upper.openat2(path, syscall.O_DIRECTORY)
+	upper, err = c.upper.open(path, syscall.O_DIRECTORY)
 	switch {
-	case errno == syscall.ENOENT:
+	case err == syscall.ENOENT:
 		return absent, true, nil
-	case isGone(errno): // a whiteout, or what hides the lower directory
+	case isGone(err): // a whiteout, or what hides the lower directory
 		return absent, false, nil
-	case errno != 0:
-		return absent, false, pathError("open", path, errno)
+	case err != nil:
+		return absent, false, pathError("open", path, err)
 	}
 	return upper, !upper.hasAttribute(opaqueAttribute) && !upper.hasAttribute(redirectAttribute), nil
 }
@@ -76,10 +78,7 @@ func addNames(directory descriptor, path string, names map[string]bool) error {
 	buffer := make([]byte, 64<<10)
 	var batch []string
 	for {
-		n, err := syscall.ReadDirent(int(directory), buffer)
-		if err == syscall.EINTR {
-			continue
-		}
+		n, err := at.Retry(func() (int, error) { return syscall.ReadDirent(int(directory), buffer) })
 		if err != nil && err != syscall.ENOENT {
 			return pathError("getdents", path, err)
 		}

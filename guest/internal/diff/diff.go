@@ -16,7 +16,7 @@
 //
 // Trees may change while they are read. A path that vanishes counts as absent, and an entry is what one moment showed.
 //
-// Above it stands server; below it stands nothing but the standard library.
+// Above it stands server; below it stands at.
 package diff
 
 import (

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // meta is what lstat tells about a path; the zero value stands for a path at which there is nothing.
@@ -135,11 +137,11 @@ func (c *comparer) differ(ctx context.Context, left, right descriptor) (bool, er
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		n, err := left.read(c.lower[:])
+		n, err := at.ReadFull(int(left), c.lower[:])
 		if err != nil {
 			return false, err
 		}
-		m, err := right.read(c.merged[:])
+		m, err := at.ReadFull(int(right), c.merged[:])
 		if err != nil {
 			return false, err
 		}

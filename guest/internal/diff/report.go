@@ -6,6 +6,8 @@ import (
 	"path"
 	"syscall"
 	"unicode/utf8"
+
+	"pyro.local/guest/internal/at"
 )
 
 // maxText is how many bytes a text may have; longer ones count as binary.
@@ -134,14 +136,14 @@ func (s *side) readFile(directory descriptor, name string) error {
 		return errVanished
 	}
 	var stat syscall.Stat_t
-	if err := syscall.Fstat(int(file), &stat); err != nil {
+	if err := at.Fstat(int(file), &stat); err != nil {
 		return err
 	}
 	if stat.Size > maxText {
 		return errNoText
 	}
 	s.content = make([]byte, stat.Size) // what is added meanwhile is not part of this moment
-	n, err := file.read(s.content)
+	n, err := at.ReadFull(int(file), s.content)
 	s.content = s.content[:n]
 	return err
 }

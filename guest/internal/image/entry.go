@@ -3,6 +3,8 @@ package image
 import (
 	"errors"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // plain copies anything but a directory; directory tells that it is one and nothing was done. Kind is what the parent
@@ -15,7 +17,7 @@ func (c *copier) plain(d pair, name string, kind byte) (directory bool, err erro
 		return false, err
 	}
 	var stat syscall.Stat_t
-	if err := lstat(d.from, name, &stat); err != nil {
+	if err := at.Lstat(d.from, name, &stat); err != nil {
 		return false, failed("stat", &place{d.at, name}, err)
 	}
 	switch stat.Mode & syscall.S_IFMT {
@@ -41,21 +43,21 @@ func (c *copier) plain(d pair, name string, kind byte) (directory bool, err erro
 
 // single copies a name as the first of what it names.
 func (c *copier) single(d pair, name string, stat *syscall.Stat_t) (err error) {
-	at := &place{d.at, name}
+	here := &place{d.at, name}
 	switch stat.Mode & syscall.S_IFMT {
 	case syscall.S_IFREG:
 		return c.file(d, name, stat)
 	case syscall.S_IFLNK:
-		target, err := readLink(d.from, name)
+		target, err := at.Readlink(d.from, name)
 		if err != nil {
-			return failed("read", at, err)
+			return failed("read", here, err)
 		}
-		if err := symlinkAt(target, d.to, name); err != nil {
-			return failed("make", at, err)
+		if err := at.Symlink(target, d.to, name); err != nil {
+			return failed("make", here, err)
 		}
 	default: // the encoding of a device's numbers in stat is that of mknod, as far as Linux has them
 		if err := syscall.Mknodat(d.to, name, stat.Mode&syscall.S_IFMT|0o600, int(stat.Rdev)); err != nil {
-			return failed("make", at, err)
+			return failed("make", here, err)
 		}
 	}
 	return c.finishName(d, name, stat)
@@ -63,29 +65,29 @@ func (c *copier) single(d pair, name string, stat *syscall.Stat_t) (err error) {
 
 // file copies a file. It is opened so that nothing waits, should it be something else after all.
 func (c *copier) file(d pair, name string, stat *syscall.Stat_t) error {
-	at := &place{d.at, name}
-	from, err := openAt(d.from, name, syscall.O_RDONLY|syscall.O_NONBLOCK|c.noAtime, 0)
+	here := &place{d.at, name}
+	from, err := at.OpenName(d.from, name, syscall.O_RDONLY|syscall.O_NONBLOCK|c.noAtime, 0)
 	if err != nil {
-		return failed("open", at, err)
+		return failed("open", here, err)
 	}
 	defer syscall.Close(from)
-	to, err := openAt(d.to, name, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL, 0o600)
+	to, err := at.OpenName(d.to, name, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL, 0o600)
 	if err != nil {
-		return failed("make", at, err)
+		return failed("make", here, err)
 	}
 	defer syscall.Close(to)
 	if stat.Dev != d.device { // mounted on a name, or of a layer of an overlay without xino
 		if left, err := c.left(from, stat, d.device); err != nil {
-			return failed("stat", at, err)
+			return failed("stat", here, err)
 		} else if left {
-			return c.settle(to, stat, at)
+			return c.settle(to, stat, here)
 		}
 	}
 	if err := c.contents(from, to, stat); err != nil {
-		return failed("copy", at, err)
+		return failed("copy", here, err)
 	}
 	c.result.Bytes += stat.Size
-	return c.finish(from, to, stat, at)
+	return c.finish(from, to, stat, here)
 }
 
 // contents copies what is in a file, leaving holes where it has any.
@@ -140,14 +142,14 @@ func (c *copier) stretch(from, to int, offset, stop int64) error {
 			return err
 		}
 		part := c.content[:min(stop-offset, int64(len(c.content)))]
-		n, err := retry(func() (int, error) { return syscall.Pread(from, part, offset) })
+		n, err := at.Retry(func() (int, error) { return syscall.Pread(from, part, offset) })
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return errors.New("the file ends before its size")
 		}
-		if err := writeAll(to, part[:n], offset); err != nil {
+		if err := at.WriteAll(to, part[:n], offset); err != nil {
 			return err
 		}
 		offset += int64(n)

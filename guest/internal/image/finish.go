@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // finish gives what was made the attributes, owner, mode and times of what is open as from. It comes last: writing and
@@ -65,7 +67,7 @@ func (c *copier) chown(fd int, name string, stat *syscall.Stat_t) error {
 	if name == "" {
 		return syscall.Fchown(fd, int(stat.Uid), int(stat.Gid))
 	}
-	return syscall.Fchownat(fd, name, int(stat.Uid), int(stat.Gid), atNoFollow)
+	return syscall.Fchownat(fd, name, int(stat.Uid), int(stat.Gid), at.NoFollow)
 }
 
 // bearer is what has extended attributes: what a descriptor is of, or a name that is not followed.

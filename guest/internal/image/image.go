@@ -1,9 +1,9 @@
 // Package image copies all that the machine's root shows, its mounts merged, onto one empty file system, which thereby
 // becomes an image of the whole machine.
 //
-// Above it stands server; below it stands nothing but the standard library. It works while no other process runs, on
-// trees that others have made: names are bytes, links are copied and never followed, and every call takes the
-// descriptor of a directory and one name. Sources are only read.
+// Above it stands server; below it stands at. It works while no other process runs, on trees that others have made:
+// names are bytes, links are copied and never followed, and every call takes the descriptor of a directory and one name.
+// Sources are only read.
 package image
 
 import (
@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Bounds of what is worked on.
@@ -78,10 +80,10 @@ func noAtime() int {
 // openBoth opens the tops of a copy. Unlike anything below, these paths are the caller's and links in them are followed.
 func openBoth(from, to string) (d pair, err error) {
 	const flags = syscall.O_RDONLY | syscall.O_DIRECTORY | syscall.O_CLOEXEC
-	if d.from, err = retry(func() (int, error) { return syscall.Open(from, flags|noAtime(), 0) }); err != nil {
+	if d.from, err = at.Retry(func() (int, error) { return syscall.Open(from, flags|noAtime(), 0) }); err != nil {
 		return d, fmt.Errorf("open %q: %w", from, err)
 	}
-	if d.to, err = retry(func() (int, error) { return syscall.Open(to, flags, 0) }); err != nil {
+	if d.to, err = at.Retry(func() (int, error) { return syscall.Open(to, flags, 0) }); err != nil {
 		syscall.Close(d.from)
 		return d, fmt.Errorf("open %q: %w", to, err)
 	}
@@ -122,7 +124,7 @@ type copier struct {
 // over a group.
 func (c *copier) run(d pair) error {
 	var from, to syscall.Stat_t
-	if err := errors.Join(syscall.Fstat(d.from, &from), syscall.Fstat(d.to, &to)); err != nil {
+	if err := errors.Join(at.Fstat(d.from, &from), at.Fstat(d.to, &to)); err != nil {
 		return failed("stat", nil, err)
 	}
 	if c.to = identify(&to); c.to == identify(&from) {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pyro.local/guest/internal/at"
 )
 
 // nasty fills a directory with all that an ordinary user can make and a copy may stumble over.
@@ -89,9 +91,8 @@ func attach(path, name, value string) error {
 
 func changed(t *testing.T, path string, seconds, nanoseconds int64) {
 	t.Helper()
-	const atWorkingDirectory = -0x64
 	when := syscall.NsecToTimespec(time.Unix(seconds, nanoseconds).UnixNano())
-	must(t, setTimes(atWorkingDirectory, path, &syscall.Stat_t{Atim: when, Mtim: when}))
+	must(t, setTimes(at.Cwd, path, &syscall.Stat_t{Atim: when, Mtim: when}))
 }
 
 // listening makes a socket.

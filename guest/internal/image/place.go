@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // place is a name below the top; nil is the top. Directories share theirs with all that lies in them, since a path can
@@ -36,19 +38,19 @@ func (c *copier) again(first original, d pair, name string) error {
 	const maxPath = 4095
 	path := (&place{first.directory, first.name}).path()[1:]
 	if len(path) <= maxPath {
-		return linkAt(c.top, path, d.to, name)
+		return at.Link(c.top, path, d.to, name)
 	}
-	at := c.top
+	directory := c.top
 	for _, component := range first.directory.components() {
-		next, err := openAt(at, component, oPath|syscall.O_DIRECTORY, 0)
-		if at != c.top {
-			syscall.Close(at)
+		next, err := at.OpenName(directory, component, at.OPath|syscall.O_DIRECTORY, 0)
+		if directory != c.top {
+			syscall.Close(directory)
 		}
 		if err != nil {
 			return err
 		}
-		at = next
+		directory = next
 	}
-	defer syscall.Close(at)
-	return linkAt(at, first.name, d.to, name)
+	defer syscall.Close(directory)
+	return at.Link(directory, first.name, d.to, name)
 }

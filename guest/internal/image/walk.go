@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // memory is the numbers (statfs) of file systems that hold nothing which outlasts the machine, most of which the kernel
@@ -38,7 +40,7 @@ var memory = map[uint32]bool{
 func (c *copier) below(d pair) error {
 	var inner []string
 	for {
-		n, err := retry(func() (int, error) { return syscall.ReadDirent(d.from, c.names) })
+		n, err := at.Retry(func() (int, error) { return syscall.ReadDirent(d.from, c.names) })
 		if err != nil {
 			return failed("read", d.at, err)
 		}
@@ -73,18 +75,18 @@ func (c *copier) directory(d pair, name string) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	at := &place{d.at, name}
+	here := &place{d.at, name}
 	if d.depth == maxNesting {
-		return failed("copy", at, fmt.Errorf("more than %d directories lie within each other", maxNesting))
+		return failed("copy", here, fmt.Errorf("more than %d directories lie within each other", maxNesting))
 	}
-	in := pair{at: at, depth: d.depth + 1}
+	in := pair{at: here, depth: d.depth + 1}
 	var err error
-	if in.from, err = openAt(d.from, name, syscall.O_RDONLY|syscall.O_DIRECTORY|c.noAtime, 0); err != nil {
-		return failed("open", at, err)
+	if in.from, err = at.OpenName(d.from, name, syscall.O_RDONLY|syscall.O_DIRECTORY|c.noAtime, 0); err != nil {
+		return failed("open", here, err)
 	}
 	if in.to, err = makeDirectory(d, name); err != nil {
 		syscall.Close(in.from)
-		return failed("make", at, err)
+		return failed("make", here, err)
 	}
 	defer in.close()
 	c.result.Entries++
@@ -93,16 +95,16 @@ func (c *copier) directory(d pair, name string) error {
 
 // makeDirectory makes and opens a directory. At the top there may be one: lost+found.
 func makeDirectory(d pair, name string) (int, error) {
-	if err := syscall.Mkdirat(d.to, name, 0o700); err != nil && (err != syscall.EEXIST || d.depth > 0) {
+	if err := at.Mkdir(d.to, name, 0o700); err != nil && (err != syscall.EEXIST || d.depth > 0) {
 		return -1, err
 	}
-	return openAt(d.to, name, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
+	return at.OpenName(d.to, name, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
 
 // fill copies into a directory that was just made, and finishes it.
 func (c *copier) fill(outer, in pair) error {
 	var stat syscall.Stat_t
-	if err := syscall.Fstat(in.from, &stat); err != nil {
+	if err := at.Fstat(in.from, &stat); err != nil {
 		return failed("stat", in.at, err)
 	}
 	left, err := c.left(in.from, &stat, outer.device)
@@ -128,6 +130,6 @@ func (c *copier) left(fd int, stat *syscall.Stat_t, device uint64) (bool, error)
 		return true, nil
 	}
 	var system syscall.Statfs_t
-	_, err := retry(func() (int, error) { return 0, syscall.Fstatfs(fd, &system) })
+	_, err := at.Retry(func() (int, error) { return 0, syscall.Fstatfs(fd, &system) })
 	return memory[uint32(system.Type)], err
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // change is a commit under way: what has been done to the tree, and how to undo it.
@@ -116,7 +118,7 @@ func (c *change) write(name string, s *state) error {
 		}
 	}
 	if err == nil {
-		err = syscall.Fchmod(fd, s.mode) // after the owner, which takes setuid away
+		err = at.Fchmod(fd, s.mode) // after the owner, which takes setuid away
 	}
 	return errors.Join(err, file.Close())
 }
@@ -172,11 +174,11 @@ func (c *change) mover(i int, f *file, to way) func(parent descriptor) error {
 	return func(parent descriptor) error {
 		switch to {
 		case out:
-			return parent.renameTo(f.name, c.staging, staged(i), renameNoreplace)
+			return parent.renameTo(f.name, c.staging, staged(i), at.RenameNoReplace)
 		case in:
-			return c.staging.renameTo(staged(i), parent, f.name, renameNoreplace)
+			return c.staging.renameTo(staged(i), parent, f.name, at.RenameNoReplace)
 		}
-		return c.staging.renameTo(staged(i), parent, f.name, renameExchange)
+		return c.staging.renameTo(staged(i), parent, f.name, at.RenameExchange)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // inParent does something in the directory that holds a path.
@@ -90,7 +92,7 @@ func restoreDirectory(parent descriptor, name string, was *syscall.Stat_t) error
 	if err := parent.mkdir(name, 0o700); err != nil {
 		return err
 	}
-	err := syscall.Fchownat(int(parent), name, int(was.Uid), int(was.Gid), atSymlinkNofollow)
+	err := syscall.Fchownat(int(parent), name, int(was.Uid), int(was.Gid), at.NoFollow)
 	if err == syscall.EPERM {
 		err = nil
 	}

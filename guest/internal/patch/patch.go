@@ -10,7 +10,7 @@
 // A section for a file that an earlier one has changed starts from that; as git does it, a copy starts from what the
 // file was before the patch.
 //
-// Above it stands server; below it stands nothing but the standard library.
+// Above it stands server; below it stands at.
 package patch
 
 import "fmt"

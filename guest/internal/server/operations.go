@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"pyro.local/guest/internal/at"
 	"pyro.local/guest/internal/diff"
 	"pyro.local/guest/internal/image"
 	"pyro.local/guest/internal/patch"
@@ -20,8 +21,6 @@ import (
 
 // maxText bounds what is written in one piece.
 const maxText = 1 << 20
-
-const sysSyncFS = 306
 
 // maxPatches bounds the unified diffs in one comparison; what changed is told of all files all the same.
 const maxPatches = 8 << 20
@@ -210,8 +209,8 @@ func synced(path string) error {
 		return err
 	}
 	defer syscall.Close(fd)
-	if _, _, errno := syscall.Syscall(sysSyncFS, uintptr(fd), 0, 0); errno != 0 {
-		return fmt.Errorf("sync: %w", errno)
+	if err := at.Syncfs(fd); err != nil {
+		return fmt.Errorf("sync: %w", err)
 	}
 	return nil
 }

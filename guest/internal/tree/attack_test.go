@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/at"
 )
 
 const classified = "what nobody inside may read"
@@ -52,7 +54,7 @@ func attacked(t *testing.T) *attack {
 	a.held = held[:]
 	must(t, os.Mkdir(filepath.Join(a.top, "moved"), 0o755))
 	swap := func(from int, one string, other string) func() {
-		return func() { renameAt(held[from], one, held[0], other, renameExchange) }
+		return func() { at.Rename(held[from], one, held[0], other, at.RenameExchange) }
 	}
 	for _, act := range []func(){swap(0, "a", "link a"), swap(2, "f", "link f"), swap(1, "b", "moved"), a.spoil} {
 		a.attackers.Go(func() {
@@ -75,10 +77,10 @@ func (a *attack) spoil() {
 			if err != nil {
 				continue
 			}
-			renameAt(fd, name, fd, name+" aside", renameNoReplace)
-			symlinkAt(filepath.Join(a.outside, "victim"), fd, name)
-			unlinkAt(fd, name)
-			renameAt(fd, name+" aside", fd, name, renameNoReplace)
+			at.Rename(fd, name, fd, name+" aside", at.RenameNoReplace)
+			at.Symlink(filepath.Join(a.outside, "victim"), fd, name)
+			at.Unlink(fd, name)
+			at.Rename(fd, name+" aside", fd, name, at.RenameNoReplace)
 			syscall.Close(fd)
 		}
 	}

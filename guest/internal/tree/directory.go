@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // named is one name of a directory.
@@ -20,7 +22,7 @@ type named struct {
 // all, if it is made or taken away meanwhile.
 func readNames(fd int, buffer []byte, each func(named) error) error {
 	for {
-		n, err := retry(func() (int, error) { return syscall.ReadDirent(fd, buffer) })
+		n, err := at.Retry(func() (int, error) { return syscall.ReadDirent(fd, buffer) })
 		if err != nil || n == 0 {
 			return err
 		}
@@ -36,7 +38,7 @@ func readNames(fd int, buffer []byte, each func(named) error) error {
 			entry := named{string(name), kindOf(kind)}
 			if kind == 0 { // this file system does not say
 				var stat syscall.Stat_t
-				if err := lstat(fd, entry.name, &stat); gone(err) {
+				if err := at.Lstat(fd, entry.name, &stat); gone(err) {
 					continue
 				} else if err != nil {
 					return err
@@ -64,7 +66,7 @@ type walk struct {
 // newWalk prepares to walk below the directory of a descriptor.
 func (r *Root) newWalk(ctx context.Context, fd int, recursive bool) (*walk, error) {
 	var start, top syscall.Stat_t
-	if err := errors.Join(fstat(fd, &start), fstat(r.fd, &top)); err != nil {
+	if err := errors.Join(at.Fstat(fd, &start), at.Fstat(r.fd, &top)); err != nil {
 		return nil, failed("stat", "", err)
 	}
 	return &walk{

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 const (
@@ -16,7 +18,7 @@ var errDeep = errors.New("nested too deep")
 
 // erase removes a name and all below it, however deep that is.
 func (r *Root) erase(parent int, name string) error {
-	err := unlinkAt(parent, name)
+	err := at.Unlink(parent, name)
 	if err == nil || err == syscall.ENOENT {
 		return nil
 	}
@@ -53,7 +55,7 @@ type eraser struct {
 // -1.
 func (e *eraser) directory(parent int, name string, depth int) (deep int, err error) {
 	if depth == eraseDepth {
-		if err := rmdirAt(parent, name); err == nil || err == syscall.ENOENT {
+		if err := at.Rmdir(parent, name); err == nil || err == syscall.ENOENT {
 			return -1, nil
 		} else if err != syscall.ENOTEMPTY {
 			return -1, err
@@ -78,7 +80,7 @@ func (e *eraser) directory(parent int, name string, depth int) (deep int, err er
 		if err != nil || deep >= 0 {
 			return deep, err
 		}
-		if err = rmdirAt(parent, name); err == nil || err == syscall.ENOENT {
+		if err = at.Rmdir(parent, name); err == nil || err == syscall.ENOENT {
 			return -1, nil
 		}
 		if err != syscall.ENOTEMPTY {
@@ -101,10 +103,10 @@ func (e *eraser) contents(fd int, depth int) (deep int, err error) {
 			return err
 		}
 		if entry.kind != Directory {
-			err := unlinkAt(fd, entry.name)
+			err := at.Unlink(fd, entry.name)
 			if err == syscall.EACCES {
-				if err = chmodOpen(fd, 0o700); err == nil {
-					err = unlinkAt(fd, entry.name)
+				if err = at.Fchmod(fd, 0o700); err == nil {
+					err = at.Unlink(fd, entry.name)
 				}
 			}
 			if err == nil || err == syscall.ENOENT {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"syscall"
 	"time"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Export writes a tar stream (PAX) of what is at path. Names are relative to it, it itself comes first and is ".";
@@ -101,7 +103,7 @@ func (e *exporter) pack(directory int, name, path string, kind Kind) (packed boo
 			return packed, err
 		}
 		var stat syscall.Stat_t
-		if err := lstat(directory, name, &stat); gone(err) {
+		if err := at.Lstat(directory, name, &stat); gone(err) {
 			return false, nil
 		} else if err != nil {
 			return false, failed("stat", path, err)
@@ -117,7 +119,7 @@ var errOtherKind = errors.New("another kind")
 // packPlain writes what has no content: a directory or a link.
 func (e *exporter) packPlain(directory int, name, path string, kind Kind) (bool, error) {
 	var stat syscall.Stat_t
-	if err := lstat(directory, name, &stat); err == syscall.ENOENT {
+	if err := at.Lstat(directory, name, &stat); err == syscall.ENOENT {
 		return false, nil
 	} else if err != nil {
 		return false, failed("stat", path, err)
@@ -128,7 +130,7 @@ func (e *exporter) packPlain(directory int, name, path string, kind Kind) (bool,
 	if kind == Directory {
 		return e.header(path, tar.TypeDir, "", &stat)
 	}
-	target, err := readLink(directory, name)
+	target, err := at.Readlink(directory, name)
 	switch {
 	case err == syscall.EINVAL:
 		return false, errOtherKind
@@ -202,7 +204,7 @@ func (e *exporter) content(fd int, path string, size int64) error {
 		if err := e.ctx.Err(); err != nil {
 			return err
 		}
-		n, err := readFull(fd, e.buffer[:min(size, int64(len(e.buffer)))])
+		n, err := at.ReadFull(fd, e.buffer[:min(size, int64(len(e.buffer)))])
 		if err != nil {
 			return failed("read", path, err)
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 const (
@@ -140,36 +142,36 @@ func (f *finder) run() (*place, error) {
 
 // next looks at the first pending component. It returns a place if that is where the path ends.
 func (f *finder) next(name string) (*place, error) {
-	at := &place{directory: strings.Join(f.done, "/"), name: name}
-	parent, err := openAt(f.root.fd, at.directory, asPath, 0)
+	found := &place{directory: strings.Join(f.done, "/"), name: name}
+	parent, err := openAt(f.root.fd, found.directory, asPath, 0)
 	if err != nil {
 		return nil, f.lost(err)
 	}
-	at.parent = parent
+	found.parent = parent
 	rest := f.pending[1:]
-	switch err := lstat(parent, name, &at.stat); {
+	switch err := at.Lstat(parent, name, &found.stat); {
 	case err == syscall.ENOENT:
-		at.missing = f.pending
+		found.missing = f.pending
 		for _, name := range rest {
 			if name == ".." {
-				at.close()
+				found.close()
 				return nil, refuse(PathNotFound, f.path, "does not exist")
 			}
 		}
-		return at, nil
+		return found, nil
 	case err != nil:
-		at.close()
+		found.close()
 		return nil, failed("stat", f.path, err)
-	case at.kind() == Symlink:
-		defer at.close()
-		return nil, f.follow(at, rest)
+	case found.kind() == Symlink:
+		defer found.close()
+		return nil, f.follow(found, rest)
 	case len(rest) == 0:
-		return at, nil
-	case at.kind() != Directory:
-		at.close()
-		return nil, refuse(NotADirectory, f.path, "%q is no directory", at.path())
+		return found, nil
+	case found.kind() != Directory:
+		found.close()
+		return nil, refuse(NotADirectory, f.path, "%q is no directory", found.path())
 	}
-	at.close()
+	found.close()
 	f.done, f.pending = append(f.done, name), rest
 	return nil, nil
 }
@@ -179,7 +181,7 @@ func (f *finder) follow(link *place, rest []string) error {
 	if f.links++; f.links > maxLinks {
 		return refuse(PathNotFound, f.path, "leads over too many links")
 	}
-	target, err := readLink(link.parent, link.name)
+	target, err := at.Readlink(link.parent, link.name)
 	if err != nil {
 		return f.lost(err)
 	}
@@ -199,19 +201,19 @@ func (f *finder) follow(link *place, rest []string) error {
 
 // here returns the directory that was gone through last.
 func (f *finder) here() (*place, error) {
-	at := &place{name: "."}
+	found := &place{name: "."}
 	if n := len(f.done); n > 0 {
-		at.directory, at.name = strings.Join(f.done[:n-1], "/"), f.done[n-1]
+		found.directory, found.name = strings.Join(f.done[:n-1], "/"), f.done[n-1]
 	}
 	var err error
-	if at.parent, err = openAt(f.root.fd, at.directory, asPath, 0); err != nil {
+	if found.parent, err = openAt(f.root.fd, found.directory, asPath, 0); err != nil {
 		return nil, f.lost(err)
 	}
-	if err := lstat(at.parent, at.name, &at.stat); err != nil {
-		at.close()
+	if err := at.Lstat(found.parent, found.name, &found.stat); err != nil {
+		found.close()
 		return nil, f.lost(err)
 	}
-	return at, nil
+	return found, nil
 }
 
 // lost tells a race from what a second try would not change.

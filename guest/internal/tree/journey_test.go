@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pyro.local/guest/internal/at"
 )
 
 // exported packs a path.
@@ -205,7 +207,7 @@ func TestTimesBeforeAndBeyondAreKept(t *testing.T) {
 		"old": {Sec: -5, Nsec: 999_999_999}, "odd": {Sec: 0, Nsec: 1}, "far": {Sec: 4_102_444_800, Nsec: 100_000_000},
 	} {
 		file(t, from, name, name)
-		must(t, setTime(atCwd, filepath.Join(from, name), when))
+		must(t, setTime(at.Cwd, filepath.Join(from, name), when))
 	}
 	must(t, os.Chtimes(from, time.Time{}, time.Unix(3, 4)))
 	stream, _ := exported(t, opened(t, from), "")

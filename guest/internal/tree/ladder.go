@@ -1,6 +1,10 @@
 package tree
 
-import "syscall"
+import (
+	"syscall"
+
+	"pyro.local/guest/internal/at"
+)
 
 // ladder holds the directories on the way to the last member of an archive open: the next one mostly lies in the same.
 // When it leaves a directory it gives that its time again, which what was made in it has moved.
@@ -40,7 +44,7 @@ func (l *ladder) climb(name string) error {
 		return err
 	}
 	var stat syscall.Stat_t
-	if err := fstat(fd, &stat); err != nil {
+	if err := at.Fstat(fd, &stat); err != nil {
 		syscall.Close(fd)
 		return err
 	}

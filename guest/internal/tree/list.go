@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Entry is one line of a listing.
@@ -58,11 +60,11 @@ func describe(directory int, path string, found named) (entry Entry, err error) 
 		switch found.kind {
 		case File:
 			var stat syscall.Stat_t
-			err = lstat(directory, found.name, &stat)
+			err = at.Lstat(directory, found.name, &stat)
 			found.kind = kindOf(stat.Mode)
 			entry.Size = stat.Size
 		case Symlink:
-			if entry.Target, err = readLink(directory, found.name); err == syscall.EINVAL {
+			if entry.Target, err = at.Readlink(directory, found.name); err == syscall.EINVAL {
 				found.kind, err = File, nil // or something else by now: lstat will tell
 			}
 		}
@@ -90,7 +92,7 @@ func (r *Root) Usage(ctx context.Context) (entries, bytes int64, err error) {
 			return nil
 		}
 		var stat syscall.Stat_t
-		if err := lstat(directory, found.name, &stat); err == nil {
+		if err := at.Lstat(directory, found.name, &stat); err == nil {
 			bytes += stat.Size
 		} else if !gone(err) {
 			return failed("stat", path, err)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // blockSize is that of the file system: where an aligned block is all zeros, a file gets a hole.
@@ -29,7 +31,7 @@ func (u *unpacker) makeDirectory(parent int, name, path string, m *member) error
 	} else {
 		delete(u.modes, path)
 	}
-	err := mkdirAt(parent, name, made)
+	err := at.Mkdir(parent, name, made)
 	switch {
 	case err == nil:
 		u.madeOne(path)
@@ -37,7 +39,7 @@ func (u *unpacker) makeDirectory(parent int, name, path string, m *member) error
 		return err
 	default:
 		var stat syscall.Stat_t
-		if err := lstat(parent, name, &stat); err != nil {
+		if err := at.Lstat(parent, name, &stat); err != nil {
 			return err
 		}
 		if kindOf(stat.Mode) != Directory {
@@ -59,7 +61,7 @@ func chmodDirectory(parent int, name string, mode uint32) error {
 		return err
 	}
 	defer syscall.Close(fd)
-	return chmodOpen(fd, mode)
+	return at.Fchmod(fd, mode)
 }
 
 // replacing makes something, in place of an earlier member that has the name.
@@ -68,7 +70,7 @@ func (u *unpacker) replacing(parent int, name string, make func() error) error {
 	if err != syscall.EEXIST {
 		return err
 	}
-	if err := unlinkAt(parent, name); err != nil {
+	if err := at.Unlink(parent, name); err != nil {
 		return err
 	}
 	u.result.Entries--
@@ -76,7 +78,7 @@ func (u *unpacker) replacing(parent int, name string, make func() error) error {
 }
 
 func (u *unpacker) makeSymlink(parent int, name string, m *member) error {
-	err := u.replacing(parent, name, func() error { return symlinkAt(m.Linkname, parent, name) })
+	err := u.replacing(parent, name, func() error { return at.Symlink(m.Linkname, parent, name) })
 	if err != nil {
 		return err
 	}
@@ -91,7 +93,7 @@ func (u *unpacker) makeLink(parent int, name string, m *member) error {
 	if err == nil {
 		defer syscall.Close(from)
 		var stat syscall.Stat_t
-		if err = lstat(from, target, &stat); err == nil && kindOf(stat.Mode) == Directory {
+		if err = at.Lstat(from, target, &stat); err == nil && kindOf(stat.Mode) == Directory {
 			err = syscall.ENOENT
 		}
 	}
@@ -101,7 +103,7 @@ func (u *unpacker) makeLink(parent int, name string, m *member) error {
 	if err != nil {
 		return err
 	}
-	if err := u.replacing(parent, name, func() error { return linkAt(from, target, parent, name) }); err != nil {
+	if err := u.replacing(parent, name, func() error { return at.Link(from, target, parent, name) }); err != nil {
 		return err
 	}
 	u.result.Entries++
@@ -124,7 +126,7 @@ func (u *unpacker) makeFile(parent int, name string, m *member) error {
 	u.result.Entries++
 	u.result.Bytes += m.Size
 	if final&0o777&^u.umask != final {
-		if err := chmodOpen(fd, final); err != nil {
+		if err := at.Fchmod(fd, final); err != nil {
 			return err
 		}
 	}
@@ -151,21 +153,21 @@ func (u *unpacker) content(fd int, m *member) error {
 	if !hole {
 		return nil
 	}
-	_, err := retry(func() (int, error) { return 0, syscall.Ftruncate(fd, m.Size) })
+	_, err := at.Retry(func() (int, error) { return 0, syscall.Ftruncate(fd, m.Size) })
 	return err
 }
 
 // writeSparse writes what is not a block of zeros, and tells whether it ends with one. The offset is one of a block.
 func writeSparse(fd int, data []byte, offset int64) (hole bool, err error) {
 	start := 0 // of what is to be written
-	for at := 0; at+blockSize <= len(data); at += blockSize {
-		if !bytes.Equal(data[at:at+blockSize], zeros[:]) {
+	for here := 0; here+blockSize <= len(data); here += blockSize {
+		if !bytes.Equal(data[here:here+blockSize], zeros[:]) {
 			continue
 		}
-		if err := writeAll(fd, data[start:at], offset+int64(start)); err != nil {
+		if err := at.WriteAll(fd, data[start:here], offset+int64(start)); err != nil {
 			return false, err
 		}
-		start = at + blockSize
+		start = here + blockSize
 	}
-	return start == len(data), writeAll(fd, data[start:], offset+int64(start))
+	return start == len(data), at.WriteAll(fd, data[start:], offset+int64(start))
 }

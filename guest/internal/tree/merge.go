@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // merge lays a staged tree over a directory, or takes it away again.
@@ -83,7 +85,7 @@ func (m *merge) do(i int, c *change) error {
 	if m.stage.root.displaces {
 		return m.displace(i, name)
 	}
-	switch err := renameAt(m.staged, name, m.present, name, renameExchange); err {
+	switch err := at.Rename(m.staged, name, m.present, name, at.RenameExchange); err {
 	case syscall.EINVAL, syscall.EXDEV, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EACCES:
 		return m.displace(i, name)
 	default:
@@ -97,7 +99,7 @@ func (m *merge) displace(i int, name string) error {
 	err := move(m.present, name, m.stage.fd, asideName+strconv.Itoa(i))
 	if err == syscall.EXDEV {
 		m.aside = append(m.aside, i)
-		err = renameAt(m.present, name, m.present, m.beside(i), renameNoReplace)
+		err = at.Rename(m.present, name, m.present, m.beside(i), at.RenameNoReplace)
 	}
 	if err != nil {
 		return err
@@ -111,12 +113,12 @@ func (m *merge) displace(i int, name string) error {
 // move renames to where nothing is. A directory that its owner may not write in he may not move either, because it names
 // its parent: that right is lent for a moment. Root needs none.
 func move(fromFd int, from string, toFd int, to string) error {
-	err := renameAt(fromFd, from, toFd, to, renameNoReplace)
+	err := at.Rename(fromFd, from, toFd, to, at.RenameNoReplace)
 	if err != syscall.EACCES {
 		return err
 	}
 	var stat syscall.Stat_t
-	if lstat(fromFd, from, &stat) != nil || kindOf(stat.Mode) != Directory {
+	if at.Lstat(fromFd, from, &stat) != nil || kindOf(stat.Mode) != Directory {
 		return err
 	}
 	fd, failure := unlock(fromFd, from)
@@ -124,8 +126,8 @@ func move(fromFd int, from string, toFd int, to string) error {
 		return err
 	}
 	defer syscall.Close(fd)
-	err = renameAt(fromFd, from, toFd, to, renameNoReplace)
-	if failure := chmodOpen(fd, stat.Mode&0o7777); err == nil {
+	err = at.Rename(fromFd, from, toFd, to, at.RenameNoReplace)
+	if failure := at.Fchmod(fd, stat.Mode&0o7777); err == nil {
 		err = failure
 	}
 	return err
@@ -141,11 +143,11 @@ func (m *merge) mark(path string, to mark) error {
 	}
 	defer syscall.Close(fd)
 	var now syscall.Stat_t
-	if err := fstat(fd, &now); err != nil {
+	if err := at.Fstat(fd, &now); err != nil {
 		return err
 	}
 	if now.Mode&0o7777 != to.mode {
-		if err := chmodOpen(fd, to.mode); err != nil {
+		if err := at.Fchmod(fd, to.mode); err != nil {
 			return err
 		}
 	}
@@ -183,7 +185,7 @@ func (m *merge) undoMove(i int, c *change) error {
 	}
 	if inodeOf(m.present, name) == c.inode {
 		if inodeOf(m.staged, name) != 0 {
-			return renameAt(m.staged, name, m.present, name, renameExchange)
+			return at.Rename(m.staged, name, m.present, name, at.RenameExchange)
 		}
 		if err := move(m.present, name, m.staged, name); err != nil {
 			return err
@@ -197,7 +199,7 @@ func (m *merge) undoMove(i int, c *change) error {
 	}
 	err = move(m.stage.fd, asideName+strconv.Itoa(i), m.present, name)
 	if err == syscall.ENOENT {
-		err = renameAt(m.present, m.beside(i), m.present, name, renameNoReplace)
+		err = at.Rename(m.present, m.beside(i), m.present, name, at.RenameNoReplace)
 	}
 	if err == syscall.ENOENT {
 		return nil
@@ -208,7 +210,7 @@ func (m *merge) undoMove(i int, c *change) error {
 // inodeOf is 0 where there is nothing.
 func inodeOf(directory int, name string) uint64 {
 	var stat syscall.Stat_t
-	if lstat(directory, name, &stat) != nil {
+	if at.Lstat(directory, name, &stat) != nil {
 		return 0
 	}
 	return stat.Ino

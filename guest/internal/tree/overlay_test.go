@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pyro.local/guest/internal/at"
 )
 
 // layers is an overlay as a guest has it: the upper layer on a journaled ext4 of its own.
@@ -179,7 +181,7 @@ func TestAPowerCutAtAnyStepOfAPushLeavesTheOldTreeOrTheNew(t *testing.T) {
 	before := portrait(t, l.merged)
 	want := s.timeless(s.after(t, before))
 	root := opened(t, l.merged)
-	root.sync = syncFileSystem
+	root.sync = at.Syncfs
 	must(t, root.sync(root.fd))
 	var outcomes []string
 	judge := func() {
@@ -219,7 +221,7 @@ func TestAPowerCutAtAnyStepOfAPushLeavesTheOldTreeOrTheNew(t *testing.T) {
 func TestAPowerCutAfterAWriteLeavesTheOldContentOrTheNew(t *testing.T) {
 	l := overlaid(t, func(lower string) { prepare(t, lower) })
 	root := opened(t, l.merged)
-	must(t, syncFileSystem(root.fd))
+	must(t, at.Syncfs(root.fd))
 	before := portrait(t, l.merged)
 	root.hook = func(string) error {
 		l.settle(t)

@@ -3,6 +3,8 @@ package tree
 import (
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // action is what a change does.
@@ -53,10 +55,10 @@ func (s *staging) planMerge(base int, implied map[string]bool) ([]change, error)
 // directory plans for a directory that is there on both sides.
 func (p *planner) directory(staged, present int, path string) error {
 	var from, to syscall.Stat_t
-	if err := fstat(staged, &from); err != nil {
+	if err := at.Fstat(staged, &from); err != nil {
 		return failed("stat", path, err)
 	}
-	if err := fstat(present, &to); err != nil {
+	if err := at.Fstat(present, &to); err != nil {
 		return failed("stat", path, err)
 	}
 	before := len(p.changes)
@@ -92,11 +94,11 @@ func (p *planner) directory(staged, present int, path string) error {
 // entry plans for one staged entry. It tells if that is a directory on both sides.
 func (p *planner) entry(staged, present int, path string, entry named) (shared bool, err error) {
 	var from, to syscall.Stat_t
-	if err := lstat(staged, entry.name, &from); err != nil {
+	if err := at.Lstat(staged, entry.name, &from); err != nil {
 		return false, err
 	}
 	c := change{action: placing, path: join(path, entry.name), inode: from.Ino}
-	switch err := lstat(present, entry.name, &to); {
+	switch err := at.Lstat(present, entry.name, &to); {
 	case err == syscall.ENOENT:
 	case err != nil:
 		return false, err

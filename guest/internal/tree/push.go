@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Push unpacks a tar stream into the directory at dest, which is made with those above it if there is none. All of it
@@ -106,7 +108,7 @@ func (p *push) commit(stage *staging, changes []change) error {
 		text = ""
 	}
 	name := doneName(text, stage.id)
-	if err := renameAt(p.root.fd, stage.name, p.root.fd, name, renameNoReplace); err != nil {
+	if err := at.Rename(p.root.fd, stage.name, p.root.fd, name, at.RenameNoReplace); err != nil {
 		return failed("commit", p.path, err)
 	}
 	stage.name = name

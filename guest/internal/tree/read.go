@@ -1,24 +1,28 @@
 package tree
 
-import "syscall"
+import (
+	"syscall"
+
+	"pyro.local/guest/internal/at"
+)
 
 // Read returns the first limit bytes of a file, and its size. What a link leads to is read if it is inside.
 func (r *Root) Read(path string, limit int64) (data []byte, size int64, err error) {
-	at, err := r.find(path)
+	found, err := r.find(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer at.close()
-	if at.missing != nil {
+	defer found.close()
+	if found.missing != nil {
 		return nil, 0, refuse(PathNotFound, path, "does not exist")
 	}
-	fd, stat, err := r.openFile(at.parent, at.name, &at.stat)
+	fd, stat, err := r.openFile(found.parent, found.name, &found.stat)
 	if err != nil {
-		return nil, 0, wanted(err, path, at.kind())
+		return nil, 0, wanted(err, path, found.kind())
 	}
 	defer syscall.Close(fd)
 	data = make([]byte, min(max(limit, 0), stat.Size+1)) // one more, so that growth since is seen
-	n, err := readFull(fd, data)
+	n, err := at.ReadFull(fd, data)
 	if err != nil {
 		return nil, 0, failed("read", path, err)
 	}
@@ -43,7 +47,7 @@ func (r *Root) openFile(parent int, name string, seen *syscall.Stat_t) (int, *sy
 		return -1, nil, err
 	}
 	var stat syscall.Stat_t
-	if err := fstat(fd, &stat); err != nil {
+	if err := at.Fstat(fd, &stat); err != nil {
 		syscall.Close(fd)
 		return -1, nil, err
 	}

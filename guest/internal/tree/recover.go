@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Recover cleans up after a machine that died: pushes that had begun to change the tree are undone, those that were
@@ -61,7 +63,7 @@ func (r *Root) recoverStaging(name string) error {
 // settle undoes the changes of a push that was not through, and tidies up after one that was.
 func (s *staging) settle(done bool) error {
 	var stat syscall.Stat_t
-	if err := fstat(s.fd, &stat); err != nil {
+	if err := at.Fstat(s.fd, &stat); err != nil {
 		return err
 	}
 	if int(stat.Uid) != syscall.Geteuid() || stat.Mode&0o077 != 0 {

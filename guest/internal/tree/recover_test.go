@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/at"
 )
 
 // mortal is in the environment of a child that is to die at a step: the number of it.
@@ -224,8 +226,8 @@ func TestJournalsOfOthersDoNoHarm(t *testing.T) {
 	must(t, os.Symlink("..", filepath.Join(directory, "out")))
 	age(t, outside)
 	before := portrait(t, outside)
-	inode := inodeOf(atCwd, filepath.Join(outside, "secret"))
-	effective := fmt.Sprintf("%s\"\"\np %d \"d/f\"\nend 1\n", journalVersion, inodeOf(atCwd, filepath.Join(directory, "d/f")))
+	inode := inodeOf(at.Cwd, filepath.Join(outside, "secret"))
+	effective := fmt.Sprintf("%s\"\"\np %d \"d/f\"\nend 1\n", journalVersion, inodeOf(at.Cwd, filepath.Join(directory, "d/f")))
 	for name, journal := range map[string]string{
 		"nothing": "", "noise": "\xff\xff\n\x00", "half": journalVersion + `"d"` + "\n", "long": journalVersion + strings.Repeat("x", 10*maxJournalLine),
 		"no quotes": journalVersion + "d\nend 0\n", "wrong number": journalVersion + "\"\"\nend 5\n",

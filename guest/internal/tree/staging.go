@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // What stands in a staging directory.
@@ -71,7 +73,7 @@ func (s *staging) prepare() (err error) {
 	if err := s.root.step("stage"); err != nil {
 		return err
 	}
-	if err := mkdirAt(s.root.fd, s.name, 0o700); err != nil {
+	if err := at.Mkdir(s.root.fd, s.name, 0o700); err != nil {
 		return err
 	}
 	if s.fd, err = openAt(s.root.fd, s.name, asReader, 0); err != nil {
@@ -83,7 +85,7 @@ func (s *staging) prepare() (err error) {
 	if err := s.root.step("staged"); err != nil {
 		return err
 	}
-	if err := mkdirAt(s.fd, treeName, 0o777); err != nil {
+	if err := at.Mkdir(s.fd, treeName, 0o777); err != nil {
 		return err
 	}
 	s.tree, err = openAt(s.fd, treeName, asReader, 0)
@@ -93,7 +95,7 @@ func (s *staging) prepare() (err error) {
 // disinherit frees a new file or directory of the group and the access lists that the directory above hands down.
 func disinherit(fd int, mode uint32) error {
 	var stat syscall.Stat_t
-	if err := fstat(fd, &stat); err != nil {
+	if err := at.Fstat(fd, &stat); err != nil {
 		return err
 	}
 	if group := syscall.Getegid(); int(stat.Gid) != group {
@@ -104,7 +106,7 @@ func disinherit(fd int, mode uint32) error {
 	if err := dropACL(fd); err != nil {
 		return err
 	}
-	return chmodOpen(fd, mode)
+	return at.Fchmod(fd, mode)
 }
 
 // discard removes the staging directory with what is in it. What cannot be removed stays, hidden, for Recover.
@@ -118,7 +120,7 @@ func (s *staging) discard() {
 // erase removes the journal first: what it tells of is over.
 func (s *staging) erase() error {
 	if s.fd >= 0 {
-		if err := unlinkAt(s.fd, journalName); err != nil && err != syscall.ENOENT {
+		if err := at.Unlink(s.fd, journalName); err != nil && err != syscall.ENOENT {
 			return err
 		}
 	}
@@ -155,7 +157,7 @@ func (r *Root) enterTop() (syscall.Timespec, error) {
 	defer t.mu.Unlock()
 	if t.users == 0 {
 		var stat syscall.Stat_t
-		if err := fstat(r.fd, &stat); err != nil {
+		if err := at.Fstat(r.fd, &stat); err != nil {
 			return t.before, failed("stat", "", err)
 		}
 		t.before, t.after, t.changed = stat.Mtim, nil, false

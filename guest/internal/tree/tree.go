@@ -2,11 +2,11 @@
 // it: it lists, reads, writes, packs into a tar stream (Export) and unpacks one so that all of it appears or nothing
 // (Push).
 //
-// Above it stands server; below it stands nothing but the standard library. Its one rule: the kernel never follows a
-// symbolic link for it and never leaves the file system. Every open goes through openat2 with RESOLVE_BENEATH,
-// RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, all other calls take a descriptor of a directory and one name. Links that a
-// caller's path leads over are read and followed here (find), so that what begins with /workspace counts as inside.
-// What is mounted beneath the directory belongs to the machine, not to the workspace: it is not entered or changed.
+// Above it stands server; below it stands at. Its one rule: the kernel never follows a symbolic link for it and never
+// leaves the file system. Every open goes through openat2 with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV,
+// all other calls take a descriptor of a directory and one name. Links that a caller's path leads over are read and
+// followed here (find), so that what begins with /workspace counts as inside. What is mounted beneath the directory
+// belongs to the machine, not to the workspace: it is not entered or changed.
 //
 // Names and paths are strings of bytes, which need not be UTF-8. Paths are relative to the directory, "" being itself.
 package tree
@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // StagingPrefix begins the names at the top of the directory that are this package's own; no answer shows them.
@@ -77,13 +79,13 @@ type Root struct {
 
 // Open holds the directory at path.
 func Open(path string) (*Root, error) {
-	fd, err := retry(func() (int, error) {
+	fd, err := at.Retry(func() (int, error) {
 		return syscall.Open(path, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return nil, failed("open", path, err)
 	}
-	root := &Root{fd: fd, limit: maxEntries, sync: syncFileSystem}
+	root := &Root{fd: fd, limit: maxEntries, sync: at.Syncfs}
 	if os.Geteuid() == 0 { // reading then leaves no trace to be written back
 		root.noAtime = syscall.O_NOATIME
 	}

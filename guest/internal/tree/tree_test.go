@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pyro.local/guest/internal/at"
 )
 
 // temp is a directory that goes away at the end whatever its modes have become.
@@ -166,11 +168,9 @@ func age(t testing.TB, directory string) {
 	}))
 	for i, path := range slices.Backward(paths) {
 		when := syscall.Timespec{Sec: 1_500_000_000 + int64(i)*1000, Nsec: int64(i)*1_000_003%1e9 + 1}
-		must(t, setTime(atCwd, path, when))
+		must(t, setTime(at.Cwd, path, when))
 	}
 }
-
-const atCwd = -100
 
 // member of an archive that a test makes.
 type entry struct {
@@ -260,14 +260,14 @@ func deep(t testing.TB, directory string, levels int, name string) {
 	fd, err := syscall.Open(directory, asReader, 0)
 	must(t, err)
 	for range levels {
-		must(t, mkdirAt(fd, name, 0o755))
+		must(t, at.Mkdir(fd, name, 0o755))
 		inner, err := openAt(fd, name, asReader, 0)
 		must(t, err)
 		syscall.Close(fd)
 		fd = inner
 	}
 	end, err := openAt(fd, "end", syscall.O_CREAT|syscall.O_WRONLY, 0o644)
-	must(t, err, writeAll(end, []byte("down here"), 0))
+	must(t, err, at.WriteAll(end, []byte("down here"), 0))
 	syscall.Close(end)
 	syscall.Close(fd)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // unpacker makes in a staging directory what an archive holds. Nothing but members of the archive is there, so that
@@ -32,7 +34,7 @@ type unpacker struct {
 // unpack reads an archive to its end, into the directory at prefix below the staged tree.
 func (s *staging) unpack(ctx context.Context, prefix string, in *archive, result *Result) (map[string]bool, error) {
 	var stat syscall.Stat_t
-	if err := fstat(s.tree, &stat); err != nil {
+	if err := at.Fstat(s.tree, &stat); err != nil {
 		return nil, failed("stat", "", err)
 	}
 	u := &unpacker{
@@ -84,7 +86,7 @@ func (u *unpacker) finish() error {
 		if err != nil {
 			return failed("open", path, err)
 		}
-		err = chmodOpen(fd, u.modes[path])
+		err = at.Fchmod(fd, u.modes[path])
 		syscall.Close(fd)
 		if err != nil {
 			return failed("chmod", path, err)
@@ -104,16 +106,16 @@ func (u *unpacker) directory(path string) (int, error) {
 	for i := len(l.rungs); i < len(names); i++ {
 		err := l.climb(names[i])
 		if err == syscall.ENOENT {
-			at := strings.Join(names[:i+1], "/")
-			if err := u.count(at); err != nil {
+			missing := strings.Join(names[:i+1], "/")
+			if err := u.count(missing); err != nil {
 				return -1, err
 			}
-			if err = mkdirAt(l.fd(), names[i], 0o755); err == nil {
-				u.implied[at] = true
+			if err = at.Mkdir(l.fd(), names[i], 0o755); err == nil {
+				u.implied[missing] = true
 				l.touched()
-				u.madeOne(at)
+				u.madeOne(missing)
 				if err = l.climb(names[i]); err == nil && u.umask&0o755 != 0 {
-					err = chmodOpen(l.fd(), 0o755)
+					err = at.Fchmod(l.fd(), 0o755)
 				}
 			}
 		}

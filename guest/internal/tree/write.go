@@ -1,6 +1,10 @@
 package tree
 
-import "syscall"
+import (
+	"syscall"
+
+	"pyro.local/guest/internal/at"
+)
 
 // Write makes data the whole content of a file, at once: a reader sees the old content or the new one, also after the
 // machine has died. An existing file keeps mode and owner, but not what else had been linked to it; a new one has
@@ -31,32 +35,32 @@ func (r *Root) Write(path string, data []byte) (created bool, err error) {
 }
 
 // replace writes the content aside, at the top, where Recover finds it, and moves it into place.
-func (r *Root) replace(at *place, staged string, data []byte) error {
-	err := r.stageFile(r.fd, staged, at, data)
+func (r *Root) replace(to *place, staged string, data []byte) error {
+	err := r.stageFile(r.fd, staged, to, data)
 	if err == nil {
 		err = r.step("write")
 	}
 	if err == nil {
 		flags := uintptr(0)
-		if at.missing != nil {
-			flags = renameNoReplace
+		if to.missing != nil {
+			flags = at.RenameNoReplace
 		}
-		err = renameAt(r.fd, staged, at.parent, at.name, flags)
+		err = at.Rename(r.fd, staged, to.parent, to.name, flags)
 	}
 	if err != nil {
 		_ = r.erase(r.fd, staged)
 		return err
 	}
-	if at.directory == "" {
+	if to.directory == "" {
 		r.changeTop(nil)
 	}
 	return nil
 }
 
 // stageFile makes the file, within the directories that are missing, under another name for the first of these.
-func (r *Root) stageFile(directory int, name string, at *place, data []byte) error {
-	for i := 1; i < len(at.missing); i++ {
-		if err := mkdirAt(directory, name, 0o700); err != nil {
+func (r *Root) stageFile(directory int, name string, to *place, data []byte) error {
+	for i := 1; i < len(to.missing); i++ {
+		if err := at.Mkdir(directory, name, 0o700); err != nil {
 			return err
 		}
 		inner, err := openAt(directory, name, asReader, 0)
@@ -67,36 +71,36 @@ func (r *Root) stageFile(directory int, name string, at *place, data []byte) err
 		if err := disinherit(inner, 0o755); err != nil {
 			return err
 		}
-		directory, name = inner, at.missing[i]
+		directory, name = inner, to.missing[i]
 	}
 	fd, err := openAt(directory, name, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer syscall.Close(fd)
-	return fill(fd, at, data)
+	return fill(fd, to, data)
 }
 
 // fill gives a new file what it shall have.
-func fill(fd int, at *place, data []byte) error {
-	if err := writeAll(fd, data, 0); err != nil {
+func fill(fd int, to *place, data []byte) error {
+	if err := at.WriteAll(fd, data, 0); err != nil {
 		return err
 	}
 	mode := uint32(0o644)
-	if at.missing == nil {
-		mode = at.stat.Mode & 0o7777
+	if to.missing == nil {
+		mode = to.stat.Mode & 0o7777
 	}
 	if err := disinherit(fd, mode); err != nil {
 		return err
 	}
-	if at.missing == nil && (int(at.stat.Uid) != syscall.Geteuid() || int(at.stat.Gid) != syscall.Getegid()) {
-		if err := syscall.Fchown(fd, int(at.stat.Uid), int(at.stat.Gid)); err != nil {
+	if to.missing == nil && (int(to.stat.Uid) != syscall.Geteuid() || int(to.stat.Gid) != syscall.Getegid()) {
+		if err := syscall.Fchown(fd, int(to.stat.Uid), int(to.stat.Gid)); err != nil {
 			return err
 		}
-		if err := chmodOpen(fd, mode); err != nil { // a change of owner takes setuid away
+		if err := at.Fchmod(fd, mode); err != nil { // a change of owner takes setuid away
 			return err
 		}
 	}
-	_, err := retry(func() (int, error) { return 0, syscall.Fsync(fd) })
+	_, err := at.Retry(func() (int, error) { return 0, syscall.Fsync(fd) })
 	return err
 }
