@@ -60,6 +60,13 @@ def test_the_guest_is_another_kernel(pyro: Installation) -> None:
     assert hostname == facts["vm_id"]
 
 
+def test_the_agents_timers_may_be_late_and_a_commands_not(pyro: Installation) -> None:
+    slack = "cat /proc/self/timerslack_ns; for task in /proc/1/task/*; do cat /proc/${task##*/}/timerslack_ns; done"
+    own, *of_agent = pyro.json("run", "--json", "debian:12", "--", slack)["stdout"].split()
+    assert own == "50000"
+    assert set(of_agent) == {"4000000"}
+
+
 def test_json_carries_every_promised_key(pyro: Installation, request: pytest.FixtureRequest) -> None:
     payload = pyro.json("run", "debian:12", "--json", "--", "sh", "-c", "echo out; echo err >&2")
 

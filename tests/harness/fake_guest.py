@@ -137,7 +137,7 @@ async def fake_guest(path: Path, script: Script) -> AsyncIterator[list[Port]]:
 def frame(session: int, stream: int, kind: int, payload: bytes = b"", *, reserved: int = 0) -> bytes:
     """A frame with a right checksum, whatever else is wrong with it."""
     checked = struct.pack(">QIBBHI", session, stream, kind, reserved, 0, len(payload))
-    return MAGIC + checked + struct.pack(">I", zlib.crc32(checked + payload)) + payload
+    return MAGIC + checked + struct.pack(">I", zlib.crc32(checked)) + payload
 
 
 def body_frame(kind: int, payload: bytes = b"") -> bytes:

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"pyro.local/guest/internal/slack"
 )
 
 // GroupsRoot is where the cgroups of commands are made.
@@ -27,6 +29,9 @@ func Start() error {
 	}
 	if err := openConsole(); err != nil {
 		return err
+	}
+	if err := slack.Take(); err != nil {
+		return fmt.Errorf("timer slack: %w", err)
 	}
 	if err := enableControllers("/sys/fs/cgroup"); err != nil {
 		return err

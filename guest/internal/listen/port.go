@@ -1,11 +1,14 @@
 package listen
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"pyro.local/guest/internal/mux"
 )
 
 const (
@@ -14,8 +17,15 @@ const (
 	pollHup   = 0x10
 )
 
-// port is an open virtio-serial port.
-type port struct{ *os.File }
+// port is an open virtio-serial port. Bytes to send go through a pipe: what is written to the device itself is cut at
+// 32 KiB (port_fops_write in the kernel's virtio_console.c), and each piece costs exits to the VMM; a pipe is spliced whole.
+type port struct {
+	*os.File
+	pipeIn, pipeOut int
+}
+
+// pipeBytes is how much goes to the VMM at once.
+const pipeBytes = mux.BatchSize
 
 // openPort waits until the port of that name exists and opens it. The number in its device's name varies; the name that
 // the host gave it appears in sysfs some time after the device, and the kernel announces that.
@@ -29,7 +39,10 @@ func openPort(name string) (port, error) {
 	for {
 		if device := findPort(name); device != "" {
 			file, err := os.OpenFile(filepath.Join("/dev", device), os.O_RDWR, 0)
-			return port{file}, err
+			if err != nil {
+				return port{}, err
+			}
+			return newPort(file)
 		}
 		if _, _, err := syscall.Recvfrom(events, buffer, 0); err != nil && err != syscall.EINTR && err != syscall.ENOBUFS {
 			return port{}, os.NewSyscallError("recvfrom", err)
@@ -76,4 +89,61 @@ func (p port) AwaitHost() error {
 		_, _, errno := syscall.Syscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&poll)), 1, 0)
 		return errno == 0 && poll.revents&pollHup == 0
 	})
+}
+
+func newPort(file *os.File) (port, error) {
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		return port{}, os.NewSyscallError("pipe2", err)
+	}
+	const setPipeSize = 1031
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(pipe[1]), setPipeSize, pipeBytes); errno != 0 {
+		return port{}, os.NewSyscallError("fcntl", errno)
+	}
+	return port{File: file, pipeOut: pipe[0], pipeIn: pipe[1]}, nil
+}
+
+// Write sends all of data. Only one may be under way.
+func (p port) Write(data []byte) (int, error) {
+	sent := 0
+	for sent < len(data) {
+		n, err := syscall.Write(p.pipeIn, data[sent:min(len(data), sent+pipeBytes)])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return sent, os.NewSyscallError("write", err)
+		}
+		if err := p.drain(n); err != nil {
+			return sent, err
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// drain moves what is in the pipe to the device.
+func (p port) drain(left int) error {
+	raw, err := p.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = raw.Write(func(fd uintptr) bool {
+		for left > 0 {
+			n, err := syscall.Splice(p.pipeOut, nil, int(fd), nil, left, 0)
+			switch err {
+			case nil:
+				left -= int(n)
+			case syscall.EINTR:
+			case syscall.EAGAIN:
+				return false
+			default:
+				failure = os.NewSyscallError("splice", err)
+				return true
+			}
+		}
+		return true
+	})
+	return errors.Join(failure, err)
 }

@@ -61,14 +61,12 @@ func (f frame) fitting() bool {
 	return false
 }
 
-// sound tells whether the checksum of a complete frame is right.
-func (f frame) sound() bool { return f.crc() == f.checksum() }
-
-func (f frame) checksum() uint32 {
-	return crc32.Update(crc32.ChecksumIEEE(f[8:28]), crc32.IEEETable, f.payload())
+// sound tells whether the checksum of a complete frame of the host is right: its payload is covered, too.
+func (f frame) sound() bool {
+	return f.crc() == crc32.Update(crc32.ChecksumIEEE(f[8:28]), crc32.IEEETable, f.payload())
 }
 
-// appendFrame appends a complete frame to b.
+// appendFrame appends a complete frame of the guest to b. Its checksum covers the header.
 func appendFrame(b []byte, session uint64, stream uint32, k kind, payload []byte) []byte {
 	start := len(b)
 	b = append(b, magic...)
@@ -76,9 +74,6 @@ func appendFrame(b []byte, session uint64, stream uint32, k kind, payload []byte
 	b = binary.BigEndian.AppendUint32(b, stream)
 	b = append(b, byte(k), 0, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
-	b = append(b, 0, 0, 0, 0)
-	b = append(b, payload...)
-	f := frame(b[start:])
-	binary.BigEndian.PutUint32(f[28:], f.checksum())
-	return b
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start+8:]))
+	return append(b, payload...)
 }

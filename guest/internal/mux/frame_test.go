@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"testing"
 
+	"pyro.local/guest/internal/mux/muxtest"
 	"pyro.local/guest/internal/spectest"
 )
 
 type golden struct {
 	Mux []struct {
 		Name    string
+		Sender  string
 		Session string
 		Stream  uint32
 		Kind    byte
@@ -19,6 +21,11 @@ type golden struct {
 		Bytes   string
 	} `json:"mux"`
 	Refused []struct{ Name, Bytes string } `json:"mux_refused"`
+}
+
+// hostFrame is a frame as the host sends it.
+func hostFrame(session uint64, stream uint32, k kind, payload []byte) []byte {
+	return muxtest.Frame{Session: session, Stream: stream, Kind: byte(k), Payload: payload}.Bytes()
 }
 
 func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
@@ -30,9 +37,12 @@ func TestGoldenFramesAreWrittenAndRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			written := appendFrame(nil, session, want.Stream, kind(want.Kind), spectest.Unhex(t, want.Payload))
-			if hex.EncodeToString(written) != want.Bytes {
-				t.Errorf("written %x", written)
+			if want.Sender == "guest" {
+				written := appendFrame(nil, session, want.Stream, kind(want.Kind), spectest.Unhex(t, want.Payload))
+				if hex.EncodeToString(written) != want.Bytes {
+					t.Errorf("written %x", written)
+				}
+				return
 			}
 			f, err := newFrameReader(bytes.NewReader(spectest.Unhex(t, want.Bytes))).next()
 			if err != nil {
@@ -52,7 +62,7 @@ func TestRefusedFramesAreSkippedAndTheNextIsFound(t *testing.T) {
 	if len(file.Refused) == 0 {
 		t.Fatal("the file names none")
 	}
-	next := appendFrame(nil, 1, 1, kindOpen, nil)
+	next := hostFrame(1, 1, kindOpen, nil)
 	for _, refused := range file.Refused {
 		t.Run(refused.Name, func(t *testing.T) {
 			stream := append(spectest.Unhex(t, refused.Bytes), next...)
@@ -67,16 +77,16 @@ func TestRefusedFramesAreSkippedAndTheNextIsFound(t *testing.T) {
 func TestFramesThatNoHostSendsAreRefused(t *testing.T) {
 	nonce := make([]byte, NonceSize)
 	for name, bad := range map[string][]byte{
-		"session zero":       appendFrame(nil, 0, 1, kindOpen, nil),
-		"hello on a stream":  appendFrame(nil, 1, 1, kindHello, nonce),
-		"hello without all":  appendFrame(nil, 1, 0, kindHello, nonce[1:]),
-		"open on stream 0":   appendFrame(nil, 1, 0, kindOpen, nil),
-		"open with payload":  appendFrame(nil, 1, 1, kindOpen, nonce),
-		"data without any":   appendFrame(nil, 1, 1, kindData, nil),
-		"window of 3 bytes":  appendFrame(nil, 1, 1, kindWindow, nonce[:3]),
-		"kind zero":          appendFrame(nil, 1, 1, 0, nil),
-		"kind after reset":   appendFrame(nil, 1, 1, kindReset+1, nil),
-		"data over the size": appendFrame(nil, 1, 1, kindData, make([]byte, MaxPayload+1)),
+		"session zero":       hostFrame(0, 1, kindOpen, nil),
+		"hello on a stream":  hostFrame(1, 1, kindHello, nonce),
+		"hello without all":  hostFrame(1, 0, kindHello, nonce[1:]),
+		"open on stream 0":   hostFrame(1, 0, kindOpen, nil),
+		"open with payload":  hostFrame(1, 1, kindOpen, nonce),
+		"data without any":   hostFrame(1, 1, kindData, nil),
+		"window of 3 bytes":  hostFrame(1, 1, kindWindow, nonce[:3]),
+		"kind zero":          hostFrame(1, 1, 0, nil),
+		"kind after reset":   hostFrame(1, 1, kindReset+1, nil),
+		"data over the size": hostFrame(1, 1, kindData, make([]byte, MaxPayload+1)),
 	} {
 		if f, err := newFrameReader(bytes.NewReader(bad)).next(); err == nil {
 			t.Errorf("%s: got %x", name, []byte(f))
@@ -85,8 +95,8 @@ func TestFramesThatNoHostSendsAreRefused(t *testing.T) {
 }
 
 func TestZerosCompleteAnyCutFrame(t *testing.T) {
-	whole := appendFrame(nil, 1, 1, kindData, bytes.Repeat([]byte{0xff}, MaxPayload))
-	hello := appendFrame(nil, 2, 0, kindHello, make([]byte, NonceSize))
+	whole := hostFrame(1, 1, kindData, bytes.Repeat([]byte{0xff}, MaxPayload))
+	hello := hostFrame(2, 0, kindHello, make([]byte, NonceSize))
 	for cut := range whole {
 		if cut > 64 && cut < len(whole)-64 && cut%997 != 0 {
 			continue
@@ -134,7 +144,7 @@ func FuzzFrameReader(f *testing.F) {
 		f.Add(spectest.Unhex(f, frame.Bytes))
 	}
 	f.Add([]byte(magic + magic))
-	hello := appendFrame(nil, 7, 0, kindHello, make([]byte, NonceSize))
+	hello := hostFrame(7, 0, kindHello, make([]byte, NonceSize))
 	f.Fuzz(func(t *testing.T, garbage []byte) {
 		stream := append(append(garbage[:len(garbage):len(garbage)], make([]byte, HeaderSize+MaxPayload)...), hello...)
 		reader := newFrameReader(bytes.NewReader(stream))
@@ -143,7 +153,7 @@ func FuzzFrameReader(f *testing.F) {
 			if err != nil {
 				t.Fatal("the HELLO was lost")
 			}
-			again := appendFrame(nil, got.session(), got.stream(), got.kind(), got.payload())
+			again := hostFrame(got.session(), got.stream(), got.kind(), got.payload())
 			if !bytes.Equal(again, got) {
 				t.Fatalf("%x reads as %x", []byte(got), again)
 			}

@@ -128,7 +128,7 @@ func (m *Mux) hangUp(s *session) {
 
 // write sends what the current session has to send, for as long as the port works.
 func (m *Mux) write() {
-	buffer := make([]byte, 0, portWrite)
+	buffer := make([]byte, 0, BatchSize)
 	for {
 		batch := m.nextBatch(buffer)
 		if batch == nil {

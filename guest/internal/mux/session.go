@@ -3,9 +3,8 @@ package mux
 import "encoding/binary"
 
 const (
-	// portWrite is how much is written to the port at once: the kernel's virtio-serial driver cuts at 32 KiB, and each
-	// piece costs an exit to the VMM.
-	portWrite = 32768
+	// BatchSize is how much is written to the port at once: each piece costs exits to the VMM.
+	BatchSize = 262144
 	// leastData keeps DATA frames from being cut to crumbs at the end of a batch.
 	leastData = 1024
 	// maxRefusals bounds the RESETs that wait for a host which sends and does not read. More are dropped.

@@ -5,6 +5,8 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"pyro.local/guest/internal/slack"
 )
 
 // Reaper owns the end of every child of this program. As PID 1 it inherits the orphans of the whole machine, so it waits
@@ -63,7 +65,9 @@ func (r *Reaper) collect() {
 func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pid, err := syscall.ForkExec(path, argv, attributes)
+	var pid int
+	var err error
+	slack.Without(func() { pid, err = syscall.ForkExec(path, argv, attributes) })
 	if err != nil {
 		return 0, nil, err
 	}

@@ -131,7 +131,7 @@ func receiveStdin(body *wire.FrameReader, stdin io.WriteCloser) error {
 	}
 }
 
-// frameWriter sends body frames, each in one piece and flushed: they are what someone waits for.
+// frameWriter sends body frames, each in one piece.
 type frameWriter struct {
 	mu      sync.Mutex
 	w       http.ResponseWriter
@@ -139,14 +139,27 @@ type frameWriter struct {
 	frame   []byte
 }
 
+// send sends a frame that someone waits for.
 func (f *frameWriter) send(kind wire.Kind, payload []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.frame = wire.AppendFrame(f.frame[:0], kind, payload)
-	if _, err := f.w.Write(f.frame); err != nil {
+	if err := f.write(kind, payload); err != nil {
 		return err
 	}
 	return f.control.Flush()
+}
+
+// put sends a frame of many: its end may stay behind until the next one.
+func (f *frameWriter) put(kind wire.Kind, payload []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.write(kind, payload)
+}
+
+func (f *frameWriter) write(kind wire.Kind, payload []byte) error {
+	f.frame = wire.AppendFrame(f.frame[:0], kind, payload)
+	_, err := f.w.Write(f.frame)
+	return err
 }
 
 func (f *frameWriter) output(stream process.Output, data []byte) error {

@@ -15,7 +15,7 @@ import (
 const longestHold = time.Minute
 
 // pieceSize is how much of an answer is collected before it is sent.
-const pieceSize = 64 << 10
+const pieceSize = 256 << 10
 
 // operation is one thing that can be done to the workspace. What it returns becomes the RESULT.
 type operation func(ctx context.Context, s *work) (any, error)
@@ -201,7 +201,7 @@ func (p *pieces) Write(data []byte) (int, error) {
 	}
 	for rest := data; len(rest) > 0; {
 		if len(p.held) == 0 && len(rest) >= pieceSize {
-			if err := p.frames.send(wire.KindStdout, rest[:pieceSize]); err != nil {
+			if err := p.frames.put(wire.KindStdout, rest[:pieceSize]); err != nil {
 				return 0, err
 			}
 			rest = rest[pieceSize:]
@@ -211,7 +211,7 @@ func (p *pieces) Write(data []byte) (int, error) {
 		p.held = append(p.held, rest[:n]...)
 		rest = rest[n:]
 		if len(p.held) == pieceSize {
-			if err := p.flush(); err != nil {
+			if err := p.put(); err != nil {
 				return 0, err
 			}
 		}
@@ -219,11 +219,16 @@ func (p *pieces) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
+func (p *pieces) put() error {
+	err := p.frames.put(wire.KindStdout, p.held)
+	p.held = p.held[:0]
+	return err
+}
+
+// flush puts what is held, if anything is, behind what was sent before; the frame that ends the answer pushes it out.
 func (p *pieces) flush() error {
 	if len(p.held) == 0 {
 		return nil
 	}
-	err := p.frames.send(wire.KindStdout, p.held)
-	p.held = p.held[:0]
-	return err
+	return p.put()
 }

@@ -19,6 +19,10 @@ class Stream(Protocol):
         """Up to `limit` bytes; empty when the guest has finished."""
         ...
 
+    async def widen(self) -> None:
+        """Expect an answer in bulk: let the guest be further ahead of what is read."""
+        ...
+
     async def write(self, data: bytes) -> None:
         """Send all of `data`, as fast as the guest takes it."""
         ...

@@ -87,10 +87,15 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(connector: Connector) -> AsyncIterator[Exchange]:
-    """An exchange on a stream of its own, which is over when the block is left, whichever way."""
+async def exchange(connector: Connector, *, bulk: bool = False) -> AsyncIterator[Exchange]:
+    """An exchange on a stream of its own, which is over when the block is left, whichever way.
+
+    `bulk` says that the answer may be large.
+    """
     stream = await connector.open()
     try:
+        if bulk:
+            await stream.widen()
         http = Exchange(stream)
         yield http
         if http.complete:

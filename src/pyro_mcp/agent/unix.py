@@ -71,6 +71,9 @@ class Connection:
             raise gone(None)
         return data
 
+    async def widen(self) -> None:
+        """Nothing to do: the kernel says how far the guest may be ahead."""
+
     async def write(self, data: bytes) -> None:
         try:
             self._writer.write(data)

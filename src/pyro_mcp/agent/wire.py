@@ -68,25 +68,29 @@ def violation(what: str) -> GuestError:
 
 @dataclass(frozen=True, slots=True)
 class MuxHeader:
-    """A frame's header whose form is right; whether its bytes are intact shows with the payload (`check`)."""
+    """The header of a guest's frame."""
 
     session: int
     stream: int
     kind: MuxKind
     length: int
-    crc: int
-    checked: bytes
-    """The header bytes that the checksum covers."""
-
-    def check(self, payload: bytes) -> None:
-        """Raises GuestError if header or payload were altered."""
-        if zlib.crc32(payload, zlib.crc32(self.checked)) != self.crc:
-            raise violation("sent a frame with a wrong checksum")
 
 
 def encode_mux(session: int, stream: int, kind: MuxKind, payload: bytes | memoryview = b"") -> bytes:
+    """A frame of the host: its checksum covers the payload too."""
+    return _frame(session, stream, kind, payload, checked=payload)
+
+
+def welcome_frame(session: int, nonce: bytes) -> bytes:
+    """The one frame of a guest that is known before it comes."""
+    return _frame(session, 0, MuxKind.WELCOME, nonce, checked=b"")
+
+
+def _frame(
+    session: int, stream: int, kind: MuxKind, payload: bytes | memoryview, *, checked: bytes | memoryview
+) -> bytes:
     header = bytearray(_MUX_HEADER.pack(MUX_MAGIC, session, stream, kind, len(payload), 0))
-    crc = zlib.crc32(payload, zlib.crc32(header[_MUX_CHECKED]))
+    crc = zlib.crc32(checked, zlib.crc32(header[_MUX_CHECKED]))
     header[28:32] = crc.to_bytes(4, "big")
     return bytes(header) + payload
 
@@ -100,7 +104,9 @@ def decode_mux_header(header: bytes) -> MuxHeader:
         raise violation(f"announced a frame of {length} bytes")
     if any(header[_MUX_ZEROES]) or kind not in MuxKind._value2member_map_:
         raise violation(f"sent a frame of unknown kind {kind}")
-    return MuxHeader(session, stream, MuxKind(kind), length, crc, header[_MUX_CHECKED])
+    if zlib.crc32(header[_MUX_CHECKED]) != crc:
+        raise violation("sent a frame with a wrong checksum")
+    return MuxHeader(session, stream, MuxKind(kind), length)
 
 
 def encode_body(kind: BodyKind, payload: bytes = b"") -> bytes:

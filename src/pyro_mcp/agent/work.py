@@ -97,7 +97,7 @@ async def work(
     """
     start = encode_body(BodyKind.START, json.dumps(parameters).encode())
     silence = _Silence(silence_seconds)
-    async with exchange(connector) as http:
+    async with exchange(connector, bulk=True) as http:
         await silence.bound(_ask(http, name, start, more=sent is not None))
         sending = asyncio.create_task(_send(http, sent, silence)) if sent is not None else None
         try:

@@ -226,7 +226,10 @@ ABUSES: dict[str, tuple[Script, str]] = {
     "a short window": (instead_of_an_answer((0, WINDOW, b"\1")), "guest-protocol"),
     "another session": (raw_instead_of_an_answer(lambda s, n: frame(s + 1, n, DATA, b"x")), "guest-protocol"),
     "a reserved byte": (raw_instead_of_an_answer(lambda s, n: frame(s, n, DATA, b"x", reserved=1)), "guest-protocol"),
-    "a wrong checksum": (raw_instead_of_an_answer(lambda s, n: frame(s, n, DATA, b"x")[:-1] + b"y"), "guest-protocol"),
+    "a wrong checksum": (
+        raw_instead_of_an_answer(lambda s, n: frame(s, n, DATA, b"x")[:28] + bytes(4) + b"x"),
+        "guest-protocol",
+    ),
     "a giant frame": (
         raw_instead_of_an_answer(lambda s, n: frame(s, n, DATA)[:24] + b"\xff" * 4 + bytes(4)),
         "guest-protocol",

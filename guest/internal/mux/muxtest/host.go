@@ -34,13 +34,18 @@ type Frame struct {
 	Payload []byte
 }
 
-// Bytes puts the frame together.
-func (f Frame) Bytes() []byte {
+// Bytes puts a frame of the host together.
+func (f Frame) Bytes() []byte { return f.bytes(f.Payload) }
+
+// ofGuest puts a frame together as a guest does: the checksum leaves the payload out.
+func (f Frame) ofGuest() []byte { return f.bytes(nil) }
+
+func (f Frame) bytes(checked []byte) []byte {
 	b := binary.BigEndian.AppendUint64([]byte(magic), f.Session)
 	b = binary.BigEndian.AppendUint32(b, f.Stream)
 	b = append(b, f.Kind, 0, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(f.Payload)))
-	sum := crc32.ChecksumIEEE(append(append([]byte{}, b[8:]...), f.Payload...))
+	sum := crc32.ChecksumIEEE(append(append([]byte{}, b[8:]...), checked...))
 	return append(binary.BigEndian.AppendUint32(b, sum), f.Payload...)
 }
 
@@ -80,7 +85,7 @@ func (h *Host) Greet() error {
 	rand.Read(nonce)
 	h.Write(make([]byte, 32800))
 	h.Send(0, Hello, nonce)
-	welcome := Frame{h.Session, 0, Welcome, nonce}.Bytes()
+	welcome := Frame{h.Session, 0, Welcome, nonce}.ofGuest()
 	window := make([]byte, 0, len(welcome))
 	for !bytes.Equal(window, welcome) {
 		if len(window) == len(welcome) {
@@ -146,7 +151,7 @@ func (h *Host) Next() (Frame, error) {
 		return Frame{}, err
 	}
 	f := Frame{binary.BigEndian.Uint64(head[8:]), binary.BigEndian.Uint32(head[16:]), head[20], payload}
-	if f.Session != h.Session || !bytes.Equal(f.Bytes(), append(head, payload...)) {
+	if f.Session != h.Session || !bytes.Equal(f.ofGuest(), append(head, payload...)) {
 		return Frame{}, fmt.Errorf("muxtest: not a frame of this session: %x", head)
 	}
 	return f, nil

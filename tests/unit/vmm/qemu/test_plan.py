@@ -33,7 +33,8 @@ GOLDEN = """
 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
 -action reboot=shutdown,shutdown=pause
 -kernel kernel -initrd initramfs
--append 'console=ttyS0 quiet panic=-1 reboot=t pci=off mitigations=off norandmaps tsc=reliable tsc_early_khz=2596122'
+-append 'console=ttyS0 quiet panic=-1 reboot=t pci=off mitigations=off norandmaps init_on_alloc=0 tsc=reliable \
+tsc_early_khz=2596122'
 -chardev ringbuf,id=console,size=65536 -device isa-serial,chardev=console
 -chardev socket,id=qmp,fd=9,server=on,wait=off -mon chardev=qmp,mode=control
 -device virtio-serial-device
