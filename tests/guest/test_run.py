@@ -60,11 +60,24 @@ def test_the_guest_is_another_kernel(pyro: Installation) -> None:
     assert hostname == facts["vm_id"]
 
 
+def test_a_login_shell_starts_no_other_program(pyro: Installation) -> None:
+    tattle = "for tool in id mesg; do printf '#!/bin/sh\\necho $0\\n' > $(command -v $tool); done"
+    told = pyro.json("run", "--json", "debian:12", "--", f"{tattle}; id; sh -lc 'echo login'")["stdout"]
+    assert told == "/usr/bin/id\nlogin\n"
+
+
+def test_a_login_shell_finds_the_programs_of_its_user(pyro: Installation) -> None:
+    path = "sh -lc 'echo $PATH'; setpriv --reuid=1000 --clear-groups sh -lc 'echo $PATH'"
+    of_root, of_others = pyro.json("run", "--json", "debian:12", "--", path)["stdout"].split()
+    assert of_root.split(":")[:4] == ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"]
+    assert of_others == "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+
+
 def test_the_agents_timers_may_be_late_and_a_commands_not(pyro: Installation) -> None:
     slack = "cat /proc/self/timerslack_ns; for task in /proc/1/task/*; do cat /proc/${task##*/}/timerslack_ns; done"
     own, *of_agent = pyro.json("run", "--json", "debian:12", "--", slack)["stdout"].split()
     assert own == "50000"
-    assert set(of_agent) == {"4000000"}
+    assert set(of_agent) == {"1000000"}
 
 
 def test_json_carries_every_promised_key(pyro: Installation, request: pytest.FixtureRequest) -> None:

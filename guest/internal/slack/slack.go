@@ -2,8 +2,10 @@
 //
 // Go's runtime watches its threads from one that sleeps 20 µs at a time while anything runs. Each of these naps is a timer
 // interrupt, and in an emulated machine that costs more than most requests: bulk data moved at half the speed. With slack
-// the kernel lets the naps end with its own tick. Timers of the agent are deadlines, for which a few milliseconds are
-// nothing; commands are to have the kernel's usual 50 µs, and inherit the slack of the thread that starts them.
+// the kernel puts the naps together. Too much of it is no good either: that thread also finds others work when a system
+// call blocks (with 4 ms the first command of a machine took 30 ms longer). Timers of the agent are deadlines, for which a
+// millisecond is nothing; commands are to have the kernel's usual 50 µs, and inherit the slack of the thread that starts
+// them.
 // Reference: PR_SET_TIMERSLACK in prctl(2), timerslack_ns in proc(5).
 package slack
 
@@ -20,7 +22,7 @@ import (
 const (
 	prSetTimerSlack = 29
 
-	own   = 4 * time.Millisecond
+	own   = time.Millisecond
 	usual = 50 * time.Microsecond
 )
 

@@ -21,7 +21,7 @@ func TestOnlyWhatIsStartedWithoutSlackHasNone(t *testing.T) {
 	for range 50 {
 		done := make(chan string)
 		go func() { done <- slackOfAChild(t) }()
-		if got := <-done; got != "4000000" {
+		if got := <-done; got != "1000000" {
 			t.Errorf("with the program's own slack a child has %s ns", got)
 		}
 		Without(func() {

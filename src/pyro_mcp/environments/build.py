@@ -37,6 +37,8 @@ def build_rootfs(
     _modules(kernel_version, modules, tree, tools)
     progress(Progress("modules", 1, 1, "steps", kernel_version))
     _clean(tree, tools)
+    for script in recipe.LOGIN_SCRIPTS:
+        _replace(tree / script, recipe.quick_login((tree / script).read_text()))
     _image(entry, tree, out / ROOTFS, tools, progress)
 
 
@@ -60,11 +62,14 @@ def _clean(tree: Path, tools: Tools) -> None:
     emptied = [tree / path for path in _EMPTIED]
     tools.run("clean", ["find", *emptied, "-mindepth", "1", "-delete"])
     for name, text in _IDENTITY.items():
-        # Removed first: nothing may be written through a link that a package put there.
-        path = tree / "etc" / name
-        path.unlink(missing_ok=True)
-        path.write_text(text)
-        path.chmod(0o644)
+        _replace(tree / "etc" / name, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    # Removed first: nothing may be written through a link that a package put there.
+    path.unlink(missing_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
 
 
 def _image(entry: CatalogEntry, tree: Path, image: Path, tools: Tools, progress: ProgressSink) -> None:

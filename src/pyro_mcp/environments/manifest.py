@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pyro_mcp.errors import IntegrityError
 from pyro_mcp.host import files
 
-SCHEMA = 2
+SCHEMA = 3
 
 _Record = TypeVar("_Record")
 

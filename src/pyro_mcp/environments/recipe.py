@@ -90,6 +90,19 @@ class InstallProgress:
         return Progress(self.phase, min(self.done, self.total), self.total, "steps", detail)
 
 
+LOGIN_SCRIPTS = ("etc/profile", "root/.profile")
+"""What a login shell of root reads, in the tree."""
+
+
+def quick_login(script: str) -> str:
+    """A login script of Debian's that does the same and starts no program.
+
+    `sh -lc` is how a line is run, and three emulated processes take three times as long as one. `id` is asked whether
+    the user is root: whoever owns /etc is. `mesg` keeps other users from writing to the terminal: there are neither.
+    """
+    return script.replace('"$(id -u)" -eq 0', "-O /etc").replace("mesg n 2> /dev/null || true\n", "")
+
+
 FIND_FORMAT = r"%y %i %s %n\n"
 """Type, inode, bytes and links of each file, one line each."""
 

@@ -79,3 +79,12 @@ def test_an_image_knows_its_environment_and_version() -> None:
 
     assert uuid("debian:12", "4.0.0") == uuid("debian:12", "4.0.0")
     assert len({uuid("debian:12", "4.0.0"), uuid("debian:12", "4.0.1"), uuid("debian:12-base", "4.0.0")}) == 3
+
+
+def test_a_quick_login_script_starts_no_program() -> None:
+    script = 'if [ "$(id -u)" -eq 0 ]; then\n  PATH=a\nfi\nexport PATH\n\nmesg n 2> /dev/null || true\n'
+    assert recipe.quick_login(script) == "if [ -O /etc ]; then\n  PATH=a\nfi\nexport PATH\n\n"
+
+
+def test_another_login_script_stays_as_it_is() -> None:
+    assert recipe.quick_login("mesg y\n") == "mesg y\n"
