@@ -29,15 +29,15 @@ from pyro_mcp.host.sealed import seal
 from pyro_mcp.machines.clock import HostClocks
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.machines.steps import (
-    RESTORED_START,
     RUNNING_PARTS,
-    TEMPLATE_START,
     Assembly,
     GiveIdentity,
     run_steps,
+    start_steps,
+    template_steps,
     undo_steps,
 )
-from pyro_mcp.model.payloads import RunPayload
+from pyro_mcp.model.payloads import RunPayload, StartPayload
 from tests.guest.test_endings import vmm_pids
 from tests.harness import bare
 from tests.harness.installation import DEADLINE, Installation, installation, until, wait_gone
@@ -96,6 +96,42 @@ def test_a_restored_guest_is_older_than_its_vmm_and_a_booted_one_is_not(pyro: In
         assert timings.keys() >= {"vmm", "agent", "identity", "mount"}
         assert "restore" not in timings
         assert uptime_beyond_its_vmm(cold) < 1
+
+
+def test_a_stopped_workspace_is_restored_with_what_its_disks_hold(own_pyro: Installation) -> None:
+    sdk = own_pyro.sdk()
+    workspace_id = sdk.create_workspace(environment="debian:12")["workspace_id"]
+    sdk.exec_workspace(workspace_id, command="echo tree > file; echo root > /etc/mine; dpkg --version > /tmp/there")
+    for _ in range(2):
+        sdk.stop_workspace(workspace_id)
+        sdk.start_workspace(workspace_id)
+        (vmm,) = vmm_pids(own_pyro)
+        age = age_seconds(vmm)
+        said = sdk.exec_workspace(workspace_id, command="cat file /etc/mine; cut -d' ' -f1 /proc/uptime")["stdout"]
+        *kept, uptime = said.split()
+        assert kept == ["tree", "root"]
+        assert float(uptime) - age > 1
+        assert last_start(own_pyro)["restored"]
+        assert [entry["path"] for entry in sdk.diff_workspace(workspace_id)["entries"]] == ["/workspace/file"]
+
+
+def test_disks_of_another_size_are_not_given_to_a_saved_guest(own_pyro: Installation) -> None:
+    sdk = own_pyro.sdk()
+    vm_id = sdk.create_vm(environment="debian:12")["vm_id"]
+    sdk.start_vm(vm_id)
+    sdk.stop_vm(vm_id)
+    scratch = own_pyro.state_dir / "machines" / vm_id / "scratch.ext4"
+    size = scratch.stat().st_size
+    os.truncate(scratch, size + (1 << 20))
+    sdk.start_vm(vm_id)
+    assert not last_start(own_pyro)["restored"]
+    sectors = sdk.exec_vm(vm_id, command="cat /sys/block/vdb/size")["stdout"]
+    assert int(sectors) * 512 == size + (1 << 20)
+
+
+def last_start(pyro: Installation) -> StartPayload:
+    latest: StartPayload = pyro.json("daemon", "status", "--json")["starts"][0]
+    return latest
 
 
 def test_no_two_of_many_restored_machines_draw_the_same(pyro: Installation) -> None:
@@ -300,7 +336,7 @@ async def test_copies_that_are_not_reseeded_draw_the_same(pyro: Installation, tm
     assert pyro.json("env", "inspect", "debian:12", "--json")["installed"]
     booted = Assembly(replace(bare.machine_plan(None, tmp_path / "booted"), blank_scratch=tmp_path / "blank"))
     # Seeded last of all: the kernel mixes in the jitter of its interrupts after some seconds, and copies part then.
-    await run_steps(booted, (*TEMPLATE_START, GiveIdentity()))
+    await run_steps(booted, (*template_steps(booted.plan), GiveIdentity()))
     try:
         await booted.running_vmm.save()
     finally:
@@ -309,7 +345,7 @@ async def test_copies_that_are_not_reseeded_draw_the_same(pyro: Installation, tm
     template, drawn = Template(*saved), []
     for number in range(2):
         machine = Assembly(bare.machine_plan(template, tmp_path / str(number)))
-        await run_steps(machine, [step for step in RESTORED_START if step.name != "identity"])
+        await run_steps(machine, [step for step in start_steps(machine.plan) if step.name != "identity"])
         try:
             drawn.append(await bare.said(machine.connected_agent, "od", "-An", "-N16", "-tx1", "/dev/urandom"))
         finally:

@@ -23,7 +23,7 @@ from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.files import Verified
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.machine import Machine, TemplateError
-from pyro_mcp.machines.plan import LASTING, MachinePlan, WorkspaceDisks
+from pyro_mcp.machines.plan import LASTING, SCRATCH, WORKSPACE_DISK, MachinePlan, WorkspaceDisks
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
@@ -62,9 +62,7 @@ class Launchpad:
 
     async def plan(self, record: MachineRecord, resources: ExitStack) -> MachinePlan:
         """Everything a start of `record` needs; what must be held while it runs is entered into `resources`."""
-        plan = await in_thread(lambda: self._plan(record, resources))
-        fresh = plan.running is None and not plan.scratch.exists()
-        return replace(plan, template=await self.templates.get(plan)) if fresh and self._restores(plan.driver) else plan
+        return await self._with_template(await in_thread(lambda: self._plan(record, resources)))
 
     async def launch(self, plan: MachinePlan) -> Machine:
         """Start the machine of `plan`: from its template if there is one that is good, else cold. Raises PyroError."""
@@ -80,7 +78,10 @@ class Launchpad:
         return machine
 
     async def prepare(self, environment: InstalledEnvironment, driver: Driver) -> None:
-        """Have the template for usual machines of `environment` ready. Raises PyroError where nothing can start."""
+        """Have the templates for usual machines of `environment` ready, with a workspace and without.
+
+        Raises PyroError where nothing can start.
+        """
         if not self._restores(driver):
             return
         usual = MachineRequest(environment.name)
@@ -89,6 +90,7 @@ class Launchpad:
                 lambda: self._guest_plan(environment, driver, usual.vcpu_count, usual.mem_mib, resources)
             )
             await self.templates.get(plan)
+            await self.templates.get(replace(plan, workspace=await in_thread(self._empty_workspace)))
 
     @asynccontextmanager
     async def helper(self, record: MachineRecord, *, image: Path | None = None) -> AsyncIterator[Machine]:
@@ -103,17 +105,16 @@ class Launchpad:
                 await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True)
                 for name in LASTING:
                     await in_thread(lambda name=name: clone(plan.directory / name, directory / name))  # type: ignore[misc]
-                machine = await Machine.start(
-                    replace(
-                        plan,
-                        vm_id="pyro",
-                        directory=directory,
-                        uid=HELPER_UID if os.geteuid() == 0 else None,
-                        on_process=lambda _: None,
-                        running=None,
-                        image=image,
-                    )
+                private = replace(
+                    plan,
+                    vm_id="pyro",
+                    directory=directory,
+                    uid=HELPER_UID if os.geteuid() == 0 else None,
+                    on_process=lambda _: None,
+                    running=None,
+                    image=image,
                 )
+                machine = await self.launch(private if image is not None else await self._with_template(private))
                 try:
                     yield machine
                 finally:
@@ -124,6 +125,12 @@ class Launchpad:
     def rootfs(self, record: MachineRecord) -> Path:
         """The image that a machine's root is based on. Raises NotFoundError where it is gone."""
         return self._environment(record).rootfs
+
+    async def _with_template(self, plan: MachinePlan) -> MachinePlan:
+        """`plan`, restored where it can be."""
+        if plan.running is not None or not self._restores(plan.driver) or not await in_thread(lambda: _usual(plan)):
+            return plan
+        return replace(plan, template=await self.templates.get(plan))
 
     def _restores(self, driver: Driver) -> bool:
         if driver.info.on_host or self._settings.templates == "off":
@@ -136,10 +143,12 @@ class Launchpad:
         if driver.info.on_host:
             self._verify_guest_binary()
             return self._host_plan(record, driver)
+        directory = self.directory(record.vm_id)
         return replace(
             self._guest_plan(self._environment(record), driver, record.vcpu_count, record.mem_mib, resources),
             vm_id=record.vm_id,
-            directory=self.directory(record.vm_id),
+            directory=directory,
+            kept=(directory / SCRATCH).exists(),
             uid=JAIL_UID_BASE + record.slot % 0x1_0000 if os.geteuid() == 0 else None,
             on_process=lambda identity: self._table.set_process(record.vm_id, identity),
             running=record.process,
@@ -193,6 +202,10 @@ class Launchpad:
     def _verify_guest_binary(self) -> None:
         bundle_dir = self._settings.bundle_dir / BUNDLE_PLATFORM
         self._verified.check(self._settings.guest_binary, lambda: bundle.verify(bundle_dir, _GUEST))
+
+    def _empty_workspace(self) -> WorkspaceDisks:
+        empty = self.workspaces.empty()
+        return WorkspaceDisks(baseline=empty, blank=self.workspaces.blank(), empty=empty)
 
     def _host_plan(self, record: MachineRecord, driver: Driver) -> MachinePlan:
         return MachinePlan(
@@ -254,3 +267,15 @@ class Launchpad:
     def directory(self, vm_id: str) -> Path:
         """Where a machine lives on this host."""
         return self._settings.state_dir / "machines" / vm_id
+
+
+def _usual(plan: MachinePlan) -> bool:
+    """Whether the disks that it has are as large as those of a new one: a saved guest has seen how large they are."""
+    blanks = [(SCRATCH, plan.blank_scratch)]
+    if plan.workspace is not None:
+        blanks.append((WORKSPACE_DISK, plan.workspace.blank))
+    return all(
+        disk.stat().st_size == blank.stat().st_size
+        for name, blank in blanks
+        if blank is not None and (disk := plan.directory / name).exists()
+    )

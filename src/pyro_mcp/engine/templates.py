@@ -30,7 +30,7 @@ from pyro_mcp.vmm.driver import Start
 LARGEST_MIB = 4096
 """Machines with more memory boot cold: saving one takes as long as writing all of its memory."""
 
-_FORMAT = 1
+_FORMAT = 2
 # In memory at a time; each takes what its guest had touched, 100 to 150 MiB.
 _LOADED = 4
 # After a failure the next attempt waits, or every start would pay for it.
@@ -150,6 +150,7 @@ class Templates:
             "vmm_arguments": process.argv,
             "vcpu_count": plan.vcpu_count,
             "mem_mib": plan.mem_mib,
+            "mounted": not plan.kept,
             "tsc_khz": plan.tsc_khz,
             "kernel": environment.kernel_digest,
             "initramfs": self._digest(plan.initramfs),

@@ -58,6 +58,8 @@ class MachinePlan:
     running: ProcessIdentity | None = None
     template: Template | None = None
     """What it is restored from, instead of booting."""
+    kept: bool = False
+    """Whether a stopped machine left its disks: then what it is restored from has not mounted any yet."""
     workspace: WorkspaceDisks | None = None
     """Where it has a /workspace that outlives it; else that is a directory of its root."""
     image: Path | None = None

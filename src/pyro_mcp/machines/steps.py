@@ -278,17 +278,8 @@ COLD_START: tuple[Step, ...] = (
     GiveIdentity(),
     MountDisks(),
 )
-TEMPLATE_START: tuple[Step, ...] = (
-    MakeDirectory(),
-    CloneScratch(),
-    StartSavableVmm(),
-    GreetAgent(),
-    GiveIdentity(),
-    MountDisks(),
-    WarmUp(),
-)
-"""Up to where machines begin to differ: disks and all, but nothing of anybody's."""
-RESTORED_START: tuple[Step, ...] = (MakeDirectory(), CloneScratch(), RestoreVmm(), GreetAgent(), GiveIdentity())
+_SAVABLE_START = (MakeDirectory(), CloneScratch(), StartSavableVmm(), GreetAgent(), GiveIdentity())
+_RESTORED_START = (MakeDirectory(), CloneScratch(), RestoreVmm(), GreetAgent(), GiveIdentity())
 HOST_START: tuple[Step, ...] = (MakeDirectory(), MakeWorkspace(), StartVmm(), GreetAgent())
 """Where commands run on the host itself: there is nothing to boot, to tell apart or to mount."""
 ADOPTION: tuple[Step, ...] = (AttachVmm(), GreetAgent())
@@ -300,8 +291,19 @@ def start_steps(plan: MachinePlan) -> tuple[Step, ...]:
     """How the machine of `plan` comes up."""
     if plan.driver.info.on_host:
         return HOST_START
-    steps = COLD_START if plan.template is None else RESTORED_START
+    steps: tuple[Step, ...] = COLD_START
+    if plan.template is not None:
+        steps = (*_RESTORED_START, MountDisks()) if plan.kept else _RESTORED_START
     return (*steps, MountWorkspace()) if plan.workspace is not None else steps
+
+
+def template_steps(plan: MachinePlan) -> tuple[Step, ...]:
+    """How a machine comes up that those of `plan` are restored from: up to where they begin to differ.
+
+    Machines with new disks are the same until their /workspace is mounted, and what every command needs has been read.
+    Those with disks of their own have nothing in common from the first mount on.
+    """
+    return _SAVABLE_START if plan.kept else (*_SAVABLE_START, MountDisks(), WarmUp())
 
 
 def _launcher(plan: MachinePlan) -> Jail | Unjailed:

@@ -11,9 +11,9 @@ from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.plan import MachinePlan
 from pyro_mcp.machines.steps import (
     RUNNING_PARTS,
-    TEMPLATE_START,
     Assembly,
     run_steps,
+    template_steps,
     undo_steps,
 )
 from pyro_mcp.vmm.driver import SAVED_MEMORY, SAVED_STATE
@@ -22,7 +22,7 @@ from pyro_mcp.vmm.driver import SAVED_MEMORY, SAVED_STATE
 async def make_template(plan: MachinePlan) -> Template:
     """Boot the machine of `plan`, save it, end it: nothing of it stays. Raises VmmError, GuestError, HostError."""
     machine = Assembly(plan)
-    await run_steps(machine, TEMPLATE_START)
+    await run_steps(machine, template_steps(plan))
     try:
         try:
             await machine.running_vmm.save()
