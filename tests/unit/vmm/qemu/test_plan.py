@@ -28,7 +28,7 @@ GOLDEN = """
 /usr/bin/qemu-system-x86_64
 -M microvm,pcie=off,rtc=on,usb=off,graphics=off -m 1024M
 -accel tcg,thread=single,tb-size=64
--cpu max -smp 1
+-cpu max,-erms,-fsrm -smp 1
 -nodefaults -no-user-config -display none
 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
 -action reboot=shutdown,shutdown=pause
