@@ -46,12 +46,16 @@ BEHAVIOURS = {
         "tests/guest/test_jail.py",
         "tests/guest/test_endings.py",
         "tests/guest/test_adoption.py::test_an_idle_machine_is_taken_over_with_all_that_is_in_it",
+        "tests/guest/test_workspace_life.py::test_a_seeded_tree_comes_out_as_it_went_in",
+        "tests/guest/test_workspace_snapshots.py::test_going_back_to_a_snapshot_brings_everything_back",
     ),
     ORDINARY: (
         "tests/guest/test_jail.py",
         "tests/guest/test_run.py",
         "tests/guest/test_lifecycle.py::test_a_vm_goes_from_created_to_running_to_deleted_by_its_one_command",
         "tests/guest/test_lifecycle.py::test_a_stopped_vm_keeps_its_disk_and_starts_again",
+        "tests/guest/test_workspace_life.py::test_a_stopped_workspace_keeps_its_files_and_starts_again",
+        "tests/guest/test_workspace_files.py::test_a_pushed_tree_comes_out_as_it_went_in",
     ),
 }
 
