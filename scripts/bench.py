@@ -25,9 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.harness import bare
-from tests.harness.census import processes_of
 from tests.harness.installation import Installation, installation
-from tests.harness.workspace_figures import Figure, figures
+from tests.harness.memory import pss_mib
+from tests.harness.workspace_figures import Figure, figures, mib_per_stopped_workspace
+from tests.lab import bench as lab
 
 PYRO = [str(Path(sys.executable).with_name("pyro"))]
 PYTHON = [sys.executable]
@@ -35,6 +36,7 @@ LONG_RUNS = 50
 RESTORES = 1000
 PARALLEL = 20
 IDLE = 5
+STOPPED = 100
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def main() -> None:
         pyro.json("env", "pull", "--json", "debian:12")
         rows += restored_runs(pyro, options.runs)
         rows.append(parallel_runs(pyro))
-        facts["pss_mib_per_idle_restored_vm"] = memory_of_idle_machines(pyro)
+        facts["pss_mib_per_idle_restored_vm"] = pss_mib(pyro, IDLE)
         rows += map(workspace_row, figures(pyro, options.runs))
+        facts[f"mib_per_stopped_workspace_of_{STOPPED}"] = mib_per_stopped_workspace(pyro, STOPPED)
         if options.long:
             facts["restores_in_a_row_failed"] = f"{failed_restores(pyro)} of {RESTORES}"
     with installation(PYRO_VMM="qemu", PYRO_TEMPLATES="off") as pyro:
@@ -74,6 +77,9 @@ def main() -> None:
             rows.append(row)
             facts["boots_under_load_failed"] = failed
             facts["leaks_after_50_runs"] = census_of_runs(pyro)
+    for how, found in lab.figures(options.runs).items():
+        rows.append(lab_row(how, [run["whole"] for run in found["runs"]]))
+        facts[f"pss_mib_per_idle_{how}_vm_of_firecracker"] = found["pss_mib"]
     show(rows, facts)
     document = json.dumps({"rows": [asdict(row) for row in rows], "facts": facts}, indent=1)
     if options.json:
@@ -140,6 +146,12 @@ def workspace_row(figure: Figure) -> Row:
     return Row(what, statistics.median(taken), min(taken), max(taken), len(taken), floor, floor_ms)
 
 
+def lab_row(how: str, taken: list[float]) -> Row:
+    """Firecracker's, on KVM emulated by software: a ratio of two such rows means something, the figures do not."""
+    what = f"Pyro().run_in_vm(true), Firecracker in the lab, {how}"
+    return Row(what, statistics.median(taken), min(taken), max(taken), len(taken))
+
+
 def failed_restores(pyro: Installation) -> int:
     """How many of very many machines in a row did not come back from the template and run their command."""
     sdk = pyro.sdk()
@@ -159,25 +171,6 @@ def parallel_runs(pyro: Installation) -> Row:
         assert [process.wait() for process in started] == [0] * PARALLEL
 
     return measure(f"{PARALLEL} times pyro run debian:12 -- true at once", 3, at_once)
-
-
-def memory_of_idle_machines(pyro: Installation) -> float:
-    """Proportional set size of each of some machines that do nothing, in MiB; without the template's own memory."""
-    sdk = pyro.sdk()
-    before = set(processes_of(pyro.state_dir))
-    machines = [sdk.create_vm(environment="debian:12")["vm_id"] for _ in range(IDLE)]
-    for vm_id in machines:
-        sdk.start_vm(vm_id)
-    vmms = [pid for pid in set(processes_of(pyro.state_dir)) - before if Path(f"/proc/{pid}/exe").exists()]
-    sizes = [
-        int(line.split()[1])
-        for pid in vmms
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        if line.startswith("Pss:")
-    ]
-    for vm_id in machines:
-        sdk.delete_vm(vm_id)
-    return round(sum(sizes) / 1024 / IDLE, 1)
 
 
 def cold_runs(pyro: Installation, runs: int) -> Iterator[Row]:

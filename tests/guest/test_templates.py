@@ -270,11 +270,12 @@ def test_a_vmm_killed_while_it_is_restored_is_not_the_users_problem(own_pyro: In
     assert sdk.run_in_vm(environment="debian:12", command=["echo", "alive"])["stdout"] == "alive\n"
 
 
-def test_a_pull_makes_the_template_of_the_usual_machine(own_pyro: Installation) -> None:
+def test_a_pull_makes_the_templates_of_the_usual_machines(own_pyro: Installation) -> None:
     assert own_pyro.cli("env", "pull", "debian:12").returncode == 0
     made = own_pyro.logs().count("is made, in")
     timings = own_pyro.json("run", "--json", "debian:12", "--", "true")["timings_ms"]
     assert "restore" in timings
+    own_pyro.sdk().create_workspace(environment="debian:12")
     assert own_pyro.logs().count("is made, in") == made
 
 

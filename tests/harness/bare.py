@@ -61,8 +61,8 @@ def default_template() -> Template:
     places = sorted(shelf.places(), key=lambda place: place.stat().st_mtime, reverse=True)
     for place in places:
         made_of = json.loads((place / "manifest.json").read_text())["ingredients"]
-        kind = made_of["vmm"], made_of["vcpu_count"], made_of["mem_mib"], "disk2" in str(made_of["vmm_arguments"])
-        if kind == ("qemu", 1, MEM_MIB, False):  # more disks are a workspace's
+        kind = made_of["vmm"], made_of["vcpu_count"], made_of["mem_mib"], made_of.get("mounted")
+        if kind == ("qemu", 1, MEM_MIB, True) and "disk2" not in str(made_of["vmm_arguments"]):  # not a workspace's
             template = shelf.load(place.name)
             assert template is not None
             return template

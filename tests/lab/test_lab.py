@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pyro_mcp.disk.clone import clone
 from pyro_mcp.model.environment import InstalledEnvironment
 from tests.lab import inside
-from tests.lab.machine import Lab, lab
-
-SESSION_SECONDS = 1200
-_PREPARE_SECONDS = 120
+from tests.lab.machine import Lab
+from tests.lab.session import SESSION_SECONDS, prepared, show
 
 # The lab's own deadlines come first, and say more.
 pytestmark = pytest.mark.timeout(SESSION_SECONDS + 300)
@@ -53,23 +45,6 @@ async def test_a_session_without_proof_fails(
     assert status == 1
 
 
-@asynccontextmanager
-async def prepared(host: InstalledEnvironment, packed: Path, user: str) -> AsyncIterator[Lab]:
-    """A fresh lab in which pyro can be used by `user`."""
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="pyro-lab-") as directory:
-        luggage = Path(directory) / "luggage.ext4"
-        clone(packed, luggage)
-        async with lab(host, luggage, Path(directory)) as machine:
-            up, said = time.monotonic() - started, bytearray()
-            status = await machine.run(
-                inside.prepare(machine.luggage, user), timeout_seconds=_PREPARE_SECONDS, on_output=said.extend
-            )
-            assert status == 0, f"the lab cannot be prepared: {said.decode(errors='replace')}"
-            show(f"\n[lab] up in {up:.1f} s, prepared for {user} in {time.monotonic() - started - up:.1f} s\n".encode())
-            yield machine
-
-
 async def run_pytest(machine: Lab, user: str, *arguments: str, on_output: Callable[[bytes], object]) -> int:
     return await machine.run(
         inside.pytest_as(user, arguments),
@@ -77,9 +52,3 @@ async def run_pytest(machine: Lab, user: str, *arguments: str, on_output: Callab
         timeout_seconds=SESSION_SECONDS,
         on_output=on_output,
     )
-
-
-def show(data: bytes) -> None:
-    """To the terminal, at once and as it is: pytest's own output, and the logs it shows of what failed."""
-    sys.stdout.flush()
-    os.write(sys.stdout.fileno(), data)

@@ -12,7 +12,7 @@ from pyro_mcp.cli.workspace import show
 @click.group(short_help="Look at the disks of a stopped workspace.")
 def disk() -> None:
     """Look at the disks of a stopped workspace. A PATH may lie anywhere in its guest; a relative one begins in
-    /workspace. A helper machine looks at copies of the disks, which takes as long as a boot."""
+    /workspace. A helper machine looks at copies of the disks, which takes as long as a start."""
 
 
 @disk.command("list", short_help="Show what a directory holds.")
