@@ -11,7 +11,7 @@ import pytest
 from pyro_mcp.errors import ConflictError, PyroError, UsageError
 from tests.guest.test_workspace_life import said, workspace
 from tests.harness.installation import Installation
-from tests.harness.trees import nasty_tree, tree_of
+from tests.harness.trees import changes, nasty_tree, tree_of
 
 
 def git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
@@ -292,13 +292,6 @@ def test_a_real_repository_survives_its_own_tools(pyro: Installation, tmp_path: 
         pyro.sdk().export_workspace(workspace_id, ".", output_path=tmp_path / "out")
 
     before, after = tree_of(seed), tree_of(tmp_path / "out")
-    expected = {f"/workspace/{name}": "added" for name in after.keys() - before.keys()}
-    expected |= {f"/workspace/{name}": "deleted" for name in before.keys() - after.keys()}
-    for name in before.keys() & after.keys():
-        old, new = before[name], after[name]
-        if old.kind != new.kind:
-            expected[f"/workspace/{name}"] = "type_changed"
-        elif (old.mode, old.content) != (new.mode, new.content):
-            expected[f"/workspace/{name}"] = "modified"
+    expected = changes(before, after)
     assert {entry["path"]: entry["status"] for entry in diff["entries"]} == expected
     assert len(expected) > 50

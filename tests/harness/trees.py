@@ -6,7 +6,7 @@ import hashlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,19 @@ def tree_of(root: Path) -> dict[str, Entry]:
         )
         for name, status in found.items()
     }
+
+
+def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> dict[str, str]:
+    """What a comparison of the two as `/workspace` has to say: the status of each path that is another."""
+    found = {f"/workspace/{name}": "added" for name in after.keys() - before.keys()}
+    found |= {f"/workspace/{name}": "deleted" for name in before.keys() - after.keys()}
+    for name in before.keys() & after.keys():
+        old, new = before[name], after[name]
+        if old.kind != new.kind:
+            found[f"/workspace/{name}"] = "type_changed"
+        elif (old.mode, old.content) != (new.mode, new.content):
+            found[f"/workspace/{name}"] = "modified"
+    return found
 
 
 def _beneath(root: Path) -> Iterator[Path]:

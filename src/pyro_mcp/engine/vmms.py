@@ -112,7 +112,9 @@ class Vmms:
         spec = await asyncio.to_thread(self._spec, driver, environment)
         directory = self._settings.state_dir / "machines" / f"trial-{secrets.token_hex(6)}"
         try:
-            await try_boot(driver, spec, directory, uid=TRIAL_UID if os.geteuid() == 0 else None)
+            uid = TRIAL_UID if os.geteuid() == 0 else None
+            patience = self._settings.boot_timeout_seconds
+            await try_boot(driver, spec, directory, uid=uid, patience_seconds=patience)
         except (VmmError, GuestError) as error:
             _log.warning("KVM runs no guest here: %s", error.message)
             return printable(error.message, _REASON_CHARACTERS)
