@@ -79,6 +79,8 @@ def main() -> None:
             facts["leaks_after_50_runs"] = census_of_runs(pyro)
     for how, found in lab.figures(options.runs).items():
         rows.append(lab_row(how, [run["whole"] for run in found["runs"]]))
+        steps = {step: statistics.median(run[step] for run in found["runs"]) for step in found["runs"][0]}
+        facts[f"ms_of_firecracker_{how}"] = " ".join(f"{step}={taken:.0f}" for step, taken in steps.items())
         facts[f"pss_mib_per_idle_{how}_vm_of_firecracker"] = found["pss_mib"]
     show(rows, facts)
     document = json.dumps({"rows": [asdict(row) for row in rows], "facts": facts}, indent=1)
