@@ -1,13 +1,14 @@
 package listen
 
 import (
-	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
 
+	"pyro.local/guest/internal/at"
 	"pyro.local/guest/internal/mux"
 )
 
@@ -114,7 +115,7 @@ func (p port) Write(data []byte) (int, error) {
 		if err != nil {
 			return sent, os.NewSyscallError("write", err)
 		}
-		if err := p.drain(n); err != nil {
+		if err := p.drain(data[sent : sent+n]); err != nil {
 			return sent, err
 		}
 		sent += n
@@ -122,28 +123,55 @@ func (p port) Write(data []byte) (int, error) {
 	return sent, nil
 }
 
-// drain moves what is in the pipe to the device.
-func (p port) drain(left int) error {
-	raw, err := p.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failure error
-	err = raw.Write(func(fd uintptr) bool {
-		for left > 0 {
-			n, err := syscall.Splice(p.pipeOut, nil, int(fd), nil, left, 0)
-			switch err {
-			case nil:
-				left -= int(n)
-			case syscall.EINTR:
-			case syscall.EAGAIN:
-				return false
-			default:
-				failure = os.NewSyscallError("splice", err)
-				return true
+// drain moves what is in the pipe, which is rest, to the device.
+func (p port) drain(rest []byte) error {
+	for len(rest) > 0 {
+		n, err := p.splice(len(rest))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			// The kernel had no memory for a list of so many pages, and has taken them out of the pipe all the same.
+			if n, err = p.taken(len(rest)); err != nil {
+				return err
+			}
+			if _, err := p.File.Write(rest[:n]); err != nil {
+				return err
 			}
 		}
-		return true
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// splice moves up to count bytes from the pipe to the device, as soon as that takes any.
+func (p port) splice(count int) (n int, err error) {
+	raw, err := p.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	waited := raw.Write(func(fd uintptr) bool {
+		n, err = at.Retry(func() (int, error) {
+			n, err := syscall.Splice(p.pipeOut, nil, int(fd), nil, count, 0)
+			return int(n), err
+		})
+		return err != syscall.EAGAIN
 	})
-	return errors.Join(failure, err)
+	if waited != nil {
+		return 0, waited
+	}
+	return n, os.NewSyscallError("splice", err)
+}
+
+// taken is how much of count bytes is not in the pipe any more.
+func (p port) taken(count int) (int, error) {
+	var left int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(p.pipeOut), syscall.TIOCINQ, uintptr(unsafe.Pointer(&left)))
+	if errno != 0 {
+		return 0, os.NewSyscallError("ioctl", errno)
+	}
+	if int(left) == count {
+		return 0, io.ErrNoProgress
+	}
+	return count - int(left), nil
 }
