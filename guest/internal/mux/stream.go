@@ -220,18 +220,10 @@ func (s *Stream) fill(buffer []byte) []byte {
 		s.credit += s.consumed
 		s.consumed = 0
 	}
-	sent := false
-	for {
-		n := min(int64(len(s.pending)), s.allowance, int64(room(buffer)-HeaderSize), MaxPayload)
-		if n <= 0 {
-			break
-		}
+	if n := min(int64(len(s.pending)), s.allowance, int64(room(buffer)-HeaderSize), MaxPayload); n > 0 {
 		buffer = appendFrame(buffer, session.id, s.number, kindData, s.pending[:n])
 		s.allowance -= n
 		s.pending = s.pending[n:]
-		sent = true
-	}
-	if sent {
 		if len(s.pending) == 0 {
 			s.writable.Broadcast()
 		} else if s.allowance > 0 {

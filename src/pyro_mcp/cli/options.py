@@ -89,6 +89,26 @@ def text_of(name: str, text: str | None, file: str | None) -> str:
         ) from error
 
 
+def to_list(function: F) -> F:
+    """What commands take that list a directory of a guest."""
+    path = click.argument("path", default="/workspace")
+    recursive = click.option("--recursive", is_flag=True, help="Also what is in the directories in it.")
+    return _all(function, workspace_id, path, recursive, as_json)
+
+
+def to_read(function: F) -> F:
+    """What commands take that print a file of a guest."""
+    limit = click.option("--max-bytes", type=int, default=65536, show_default=True, help="How much of it, 1-1048576.")
+    raw = click.option("--content-only", is_flag=True, help="Print the content as it is and nothing else.")
+    return _all(function, workspace_id, click.argument("path"), limit, raw, as_json)
+
+
+def json_or_raw(json_output: bool, content_only: bool) -> None:
+    """Refuse a command of `to_read` both."""
+    if json_output and content_only:
+        raise click.UsageError("--json and --content-only exclude each other")
+
+
 def _all(function: F, *options: Callable[[F], F]) -> F:
     for option in reversed(options):
         function = option(function)

@@ -23,7 +23,7 @@ from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.files import Verified
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.machine import Machine, TemplateError
-from pyro_mcp.machines.plan import LASTING, SCRATCH, WORKSPACE_DISK, MachinePlan, WorkspaceDisks
+from pyro_mcp.machines.plan import LASTING, SCRATCH, MachinePlan, WorkspaceDisks
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
@@ -128,7 +128,7 @@ class Launchpad:
 
     async def _with_template(self, plan: MachinePlan) -> MachinePlan:
         """`plan`, restored where it can be."""
-        if plan.running is not None or not self._restores(plan.driver) or not await in_thread(lambda: _usual(plan)):
+        if plan.running is not None or not self._restores(plan.driver):
             return plan
         return replace(plan, template=await self.templates.get(plan))
 
@@ -267,15 +267,3 @@ class Launchpad:
     def directory(self, vm_id: str) -> Path:
         """Where a machine lives on this host."""
         return self._settings.state_dir / "machines" / vm_id
-
-
-def _usual(plan: MachinePlan) -> bool:
-    """Whether the disks that it has are as large as those of a new one: a saved guest has seen how large they are."""
-    blanks = [(SCRATCH, plan.blank_scratch)]
-    if plan.workspace is not None:
-        blanks.append((WORKSPACE_DISK, plan.workspace.blank))
-    return all(
-        disk.stat().st_size == blank.stat().st_size
-        for name, blank in blanks
-        if blank is not None and (disk := plan.directory / name).exists()
-    )

@@ -23,7 +23,7 @@ from pyro_mcp.environments.templates import Shelf, Template
 from pyro_mcp.errors import PyroError
 from pyro_mcp.host import files, probe
 from pyro_mcp.host.command import Cancellation
-from pyro_mcp.machines.plan import MachinePlan
+from pyro_mcp.machines.plan import SCRATCH, WORKSPACE_DISK, MachinePlan
 from pyro_mcp.machines.templates import make_template
 from pyro_mcp.vmm.driver import Start
 
@@ -59,7 +59,7 @@ class Templates:
 
     async def get(self, plan: MachinePlan) -> Template | None:
         """The template for machines of `plan`; None where they are to boot cold."""
-        if plan.mem_mib > LARGEST_MIB:
+        if plan.mem_mib > LARGEST_MIB or not await asyncio.to_thread(_usual, plan):
             return None
         try:
             ingredients = await asyncio.to_thread(self._ingredients, plan)
@@ -171,3 +171,15 @@ class Templates:
 def key_of(ingredients: Mapping[str, object]) -> str:
     """Pure."""
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _usual(plan: MachinePlan) -> bool:
+    """Whether the disks that it has are as large as those of a new one: a saved guest has seen how large they are."""
+    blanks = [(SCRATCH, plan.blank_scratch)]
+    if plan.workspace is not None:
+        blanks.append((WORKSPACE_DISK, plan.workspace.blank))
+    return all(
+        disk.stat().st_size == blank.stat().st_size
+        for name, blank in blanks
+        if blank is not None and (disk := plan.directory / name).exists()
+    )

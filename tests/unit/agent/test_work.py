@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyro_mcp.agent.client import GuestAgent
 from pyro_mcp.agent.deadlines import Deadlines
 from pyro_mcp.errors import GuestError
 from tests.harness.fake_guest import (
@@ -19,6 +21,7 @@ from tests.harness.fake_guest import (
     STDIN,
     STDIN_EOF,
     STDOUT,
+    WINDOW,
     Port,
     Script,
     body_frame,
@@ -44,6 +47,47 @@ async def test_bytes_come_first_and_then_the_result(tmp_path: Path) -> None:
     async with agent_of(script, tmp_path) as agent, agent.work("read", {"path": "x"}) as work:
         assert [await work.read(), await work.read(), await work.read()] == [b"one ", b"two", b""]
         assert await work.result() == {"size": 3}
+
+
+async def test_an_answer_may_be_a_mebibyte_ahead_and_no_byte_more(tmp_path: Path) -> None:
+    payload = bytes((1 << 20) - len(HTTP_STREAMING) - len(body_frame(STDOUT)))
+    ahead = HTTP_STREAMING + body_frame(STDOUT, payload)
+    sent = asyncio.Event()
+
+    async def script(port: Port) -> None:
+        await port.welcome()
+        stream = await port.request()
+        assert [frame.payload for frame in port.received if frame.kind == WINDOW] == [(768 << 10).to_bytes(4, "big")]
+        for at in range(0, len(ahead), 32_768):
+            await port.send(stream, DATA, ahead[at : at + 32_768])
+        sent.set()
+
+    async with agent_of(script, tmp_path) as agent, agent.work("read", {"path": "x"}) as work:
+        await sent.wait()
+        assert await work.read() == payload
+
+
+async def test_an_answer_further_ahead_ends_the_connection(tmp_path: Path) -> None:
+    gone = asyncio.Event()
+
+    async def script(port: Port) -> None:
+        await port.welcome()
+        stream = await port.request()
+        for _ in range(32):
+            await port.send(stream, DATA, bytes(32_768))
+        await port.send(stream, DATA, b"x")
+        await port.drain()  # nobody reads the answer: what ends this is the host hanging up
+        gone.set()
+
+    async def ask(agent: GuestAgent) -> None:
+        async with agent.work("read", {"path": "x"}) as work:
+            await gone.wait()
+            await work.read()
+
+    async with agent_of(script, tmp_path) as agent:
+        with pytest.raises(GuestError) as broken:
+            await ask(agent)
+    assert broken.value.code == "guest-protocol"
 
 
 async def test_parameters_and_bytes_are_sent_as_the_protocol_says(tmp_path: Path) -> None:

@@ -16,34 +16,19 @@ def disk() -> None:
 
 
 @disk.command("list", short_help="Show what a directory holds.")
-@options.workspace_id
-@click.argument("path", default="/workspace")
-@click.option("--recursive", is_flag=True, help="Also what is in the directories in it.")
-@options.as_json
+@options.to_list
 def list_(workspace_id: str, path: str, recursive: bool, json_output: bool) -> None:
     """Show what PATH (default: /workspace) holds: type, size in bytes, path, and where a symlink leads."""
-    found = sdk().list_workspace_disk(workspace_id, path=path, recursive=recursive)
-    if json_output:
-        output.json_object(found)
-    else:
-        show.files(found["entries"])
+    show.listing(sdk().list_workspace_disk(workspace_id, path=path, recursive=recursive), as_json=json_output)
 
 
 @disk.command(short_help="Print a text file.")
-@options.workspace_id
-@click.argument("path")
-@click.option("--max-bytes", type=int, default=65536, show_default=True, help="How much of it, 1-1048576.")
-@click.option("--content-only", is_flag=True, help="Print the content as it is and nothing else.")
-@options.as_json
+@options.to_read
 def read(workspace_id: str, path: str, max_bytes: int, content_only: bool, json_output: bool) -> None:
     """Print the beginning of a UTF-8 text file. On a terminal, control characters are shown as escapes."""
-    if json_output and content_only:
-        raise click.UsageError("--json and --content-only exclude each other")
+    options.json_or_raw(json_output, content_only)
     found = sdk().read_workspace_disk(workspace_id, path, max_bytes=max_bytes)
-    if json_output:
-        output.json_object(found)
-    else:
-        show.content("workspace-disk", found, raw=content_only)
+    show.content("workspace-disk", found, raw=content_only, as_json=json_output)
 
 
 @disk.command(short_help="Write everything to one image.")

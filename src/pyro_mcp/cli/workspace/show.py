@@ -9,7 +9,7 @@ from pyro_mcp.cli import output
 from pyro_mcp.model.printable import printable
 
 if TYPE_CHECKING:
-    from pyro_mcp.model.workspace_payloads import FileEntryPayload, FileReadPayload, WorkspacePayload
+    from pyro_mcp.model.workspace_payloads import FileEntryPayload, FileListPayload, FileReadPayload, WorkspacePayload
 
 # Four bytes may stand for one in an escape, and a path has up to 4096.
 _PATH_CHARACTERS = 4 * 4096
@@ -73,13 +73,19 @@ def _fact(value: object) -> str:
     return "" if value is None else path(str(value))
 
 
-def files(entries: Iterable[FileEntryPayload]) -> None:
-    """Type, size and name of each, and where it leads if it is a symlink."""
-    table((entry["artifact_type"], str(entry["size_bytes"]), _file(entry)) for entry in entries)
+def listing(found: FileListPayload, *, as_json: bool) -> None:
+    """Type, size and name of each file, and where it leads if it is a symlink."""
+    if as_json:
+        output.json_object(found)
+        return
+    table((entry["artifact_type"], str(entry["size_bytes"]), _file(entry)) for entry in found["entries"])
 
 
-def content(prefix: str, found: FileReadPayload, *, raw: bool) -> None:
+def content(prefix: str, found: FileReadPayload, *, raw: bool, as_json: bool) -> None:
     """A text, and behind it on stderr what there is of it; with `raw` only if it was cut."""
+    if as_json:
+        output.json_object(found)
+        return
     output.text(found["content"], raw=raw)
     if found["truncated"] or not raw:
         output.note(
