@@ -9,15 +9,20 @@ import (
 	"pyro.local/guest/internal/boot"
 	"pyro.local/guest/internal/identity"
 	"pyro.local/guest/internal/listen"
+	"pyro.local/guest/internal/netconf"
 	"pyro.local/guest/internal/process"
 	"pyro.local/guest/internal/server"
 )
 
+// resolver is the file that tells the machine's programs whom to ask for names.
+const resolver = "/etc/resolv.conf"
+
 // machine is what the server may do here.
 type machine struct {
 	identity.Keeper
-	reaper *process.Reaper
-	root   *boot.Root
+	reaper  *process.Reaper
+	root    *boot.Root
+	secrets *boot.Secrets
 }
 
 // serve is the life of PID 1. It does not return: a failure is a panic, which the console shows and the kernel answers
@@ -27,7 +32,7 @@ func serve() {
 	// SIGQUIT keeps its meaning: the stacks on the console, and the end.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	check(boot.Start())
-	m := &machine{reaper: process.NewReaper()}
+	m := &machine{reaper: process.NewReaper(), secrets: boot.NewSecrets(boot.SecretsDir)}
 	groups, err := process.NewGroups(boot.GroupsRoot)
 	check(err)
 	listener, err := listen.Agent()
@@ -67,6 +72,15 @@ func (m *machine) MountWorkspace(baseline, disk string) (*server.Workspace, erro
 func (m *machine) MountImage(device string) (string, func() error, error) {
 	return m.root.MountImage(device)
 }
+
+// Network implements server.Machine.
+func (m *machine) Network(config *netconf.Config) error { return config.Apply(resolver) }
+
+// PutSecret implements server.Machine.
+func (m *machine) PutSecret(name string, value []byte) error { return m.secrets.Put(name, value) }
+
+// Services implements server.Machine.
+func (m *machine) Services() (string, error) { return m.root.Services() }
 
 // PowerOff implements server.Machine.
 func (m *machine) PowerOff() { check(boot.PowerOff(m.root, m.reaper.Empty)) }

@@ -10,7 +10,7 @@ const (
 	HeaderSize = 32
 	MaxPayload = 32768
 	Credit     = 262144 // bytes that each direction of a stream may send before the first WINDOW
-	MaxStreams = 256    // streams open at a time
+	MaxStreams = 512    // streams open at a time
 	NonceSize  = 16
 )
 

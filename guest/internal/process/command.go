@@ -24,12 +24,17 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Reason }
 
+// NotFound tells that there was nothing to run; else it could not be executed.
+func (f *Failure) NotFound() bool { return f.ExitCode == codeNotFound }
+
 // Command is what to run.
 type Command struct {
 	Argv  []string
 	Env   map[string]string
 	Cwd   string
 	Stdin bool // stream it; else it is /dev/null
+	// Terminal gives the command a terminal of its own, as its controlling one and as all of stdin, stdout and stderr.
+	Terminal *Terminal
 }
 
 var errNUL = errors.New("arguments, names and values cannot hold a NUL byte")
@@ -59,6 +64,14 @@ func CheckEnvironment(environment map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// environment is what the command gets, being given that of the machine.
+func (c *Command) environment(machine map[string]string) map[string]string {
+	if c.Terminal != nil {
+		return layered(defaults, terminalDefaults, machine, c.Env)
+	}
+	return layered(defaults, machine, c.Env)
 }
 
 // program finds the file to execute: argv[0] itself if it has a slash, else the first executable of that name along the

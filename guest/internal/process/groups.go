@@ -94,7 +94,8 @@ func (g *group) kill() error {
 	return os.WriteFile(filepath.Join(g.path, "cgroup.kill"), []byte("1"), 0)
 }
 
-// awaitEmpty waits until nothing in the cgroup lives, at most so long. The kernel announces a change of cgroup.events.
+// awaitEmpty waits until nothing in the cgroup lives, at most so long. The kernel announces a change of cgroup.events, but
+// not if somebody else sees it first and removes the cgroup: that shows in the directory above only.
 func (g *group) awaitEmpty(limit time.Duration) error {
 	events := filepath.Join(g.path, "cgroup.events")
 	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
@@ -103,6 +104,9 @@ func (g *group) awaitEmpty(limit time.Duration) error {
 	}
 	watch := os.NewFile(uintptr(fd), "inotify")
 	defer watch.Close()
+	if _, err := syscall.InotifyAddWatch(fd, g.owner.root, syscall.IN_DELETE); err != nil {
+		return os.NewSyscallError("inotify_add_watch", err)
+	}
 	if _, err := syscall.InotifyAddWatch(fd, events, syscall.IN_MODIFY); err != nil {
 		return os.NewSyscallError("inotify_add_watch", err)
 	}

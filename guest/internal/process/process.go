@@ -49,10 +49,17 @@ type Process struct {
 	PID int
 	// Stdin writes to the command; nil if that was not asked for. Whoever uses it closes it.
 	Stdin io.WriteCloser
+	// Terminal is our end of the command's terminal; nil if it has none. It can be read and written, with deadlines, until
+	// whoever uses it closes it; once the command and everybody else has let go of the terminal, reading fails with EIO.
+	Terminal *os.File
+	// Rest, if set before Wait, is called when the process has ended, while output is still passed on: for what to do about
+	// processes that it leaves behind.
+	Rest func()
 
 	started time.Time
-	exited  <-chan syscall.WaitStatus
-	outputs [2]*output
+	exited  *exit
+	outputs [2]*output // nil on a terminal
+	slave   *os.File   // the command's end of its terminal
 	group   *group
 }
 
@@ -67,7 +74,7 @@ type Result struct {
 // Start starts a command below the given environment. An error that is a *Failure is the command's own outcome; any
 // other is the agent's.
 func (r *Runner) Start(command *Command, environment map[string]string) (*Process, error) {
-	env := layered(defaults, environment, command.Env)
+	env := command.environment(environment)
 	if err := command.checkDirectory(); err != nil {
 		return nil, err
 	}
@@ -82,19 +89,24 @@ func (r *Runner) Start(command *Command, environment map[string]string) (*Proces
 	p := &Process{group: group}
 	if err := p.start(r.reaper, path, command, assignments(env)); err != nil {
 		p.close()
+		if p.Terminal != nil {
+			p.Terminal.Close()
+		}
 		return nil, err
 	}
 	return p, nil
 }
 
-// start opens the pipes and lets the reaper run the program with them, in its group.
+// start opens the pipes or the terminal and lets the reaper run the program with them, in its group.
 func (p *Process) start(reaper *Reaper, path string, command *Command, env []string) error {
-	theirs, err := p.openPipes(command.Stdin)
-	defer func() {
-		for _, fd := range theirs {
-			syscall.Close(int(fd))
-		}
-	}()
+	var theirs []uintptr
+	var err error
+	if command.Terminal != nil {
+		theirs, err = p.openTerminal(*command.Terminal)
+	} else {
+		theirs, err = p.openPipes(command.Stdin)
+		defer closeAll(theirs)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,7 +122,7 @@ func (p *Process) start(reaper *Reaper, path string, command *Command, env []str
 		Dir:   command.Cwd,
 		Env:   env,
 		Files: theirs,
-		Sys:   &syscall.SysProcAttr{Setsid: true, UseCgroupFD: cgroup >= 0, CgroupFD: cgroup},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: command.Terminal != nil, UseCgroupFD: cgroup >= 0, CgroupFD: cgroup},
 	})
 	if err != nil {
 		return command.refusal(err)
@@ -137,6 +149,12 @@ func (p *Process) openPipes(stdin bool) ([]uintptr, error) {
 	return theirs, nil
 }
 
+func closeAll(descriptors []uintptr) {
+	for _, fd := range descriptors {
+		syscall.Close(int(fd))
+	}
+}
+
 // openStdin returns the command's end of its stdin.
 func (p *Process) openStdin(streamed bool) (int, error) {
 	if !streamed {
@@ -151,16 +169,22 @@ func (p *Process) openStdin(streamed bool) (int, error) {
 }
 
 // Wait passes output on until the command is over, and cleans up. The command is killed, with all that it started, after
-// the timeout (if that is not 0) or when the context ends; it is over then, whatever the sink does.
+// the timeout (if that is not 0) or when the context ends; it is over then, whatever the sink does. What is written to a
+// terminal is not passed on here.
 func (p *Process) Wait(ctx context.Context, timeout time.Duration, sink Sink) Result {
 	defer p.close()
 	var copying sync.WaitGroup
 	for i, output := range p.outputs {
-		copying.Go(func() { pass(output, Output(i), sink) })
+		if output != nil {
+			copying.Go(func() { pass(output, Output(i), sink) })
+		}
 	}
 	result := p.await(ctx, timeout)
+	if p.Rest != nil {
+		p.Rest()
+	}
 	for _, output := range p.outputs {
-		if output.settle() != nil {
+		if output != nil && output.settle() != nil {
 			output.file.Close()
 		}
 	}
@@ -177,13 +201,13 @@ func (p *Process) await(ctx context.Context, timeout time.Duration) Result {
 		expired = timer.C
 	}
 	select {
-	case status := <-p.exited:
-		return p.ended(status)
+	case <-p.exited.done:
+		return p.ended(p.exited.status)
 	case <-expired:
-		p.end()
+		p.End()
 		return Result{ExitCode: codeTimedOut, TimedOut: true, Duration: time.Since(p.started)}
 	case <-ctx.Done():
-		p.end()
+		p.End()
 		return Result{ExitCode: 128 + int(syscall.SIGKILL), Signal: int(syscall.SIGKILL), Duration: time.Since(p.started)}
 	}
 }
@@ -197,16 +221,22 @@ func (p *Process) ended(status syscall.WaitStatus) Result {
 	return result
 }
 
-// end kills the group and waits until it is empty and the process collected, both bounded. Failing to is not reported:
+// SignalGroup sends a signal to everything in the command's group, also to what is started meanwhile. Without cgroups
+// that is the process group, which the command's children may have left. There may be nothing left to signal.
+func (p *Process) SignalGroup(signal syscall.Signal) error { return p.group.signal(p.PID, signal) }
+
+// End kills all of the group and waits until it is empty and the process collected, both bounded; the group itself is
+// gone then. It may be called at any time, also after Wait, for what the process left behind. Failing to is not reported:
 // the command is over for whoever asked, and what the kernel cannot end nobody can.
-func (p *Process) end() {
+func (p *Process) End() {
 	deadline := time.NewTimer(killLimit)
 	defer deadline.Stop()
 	_ = p.group.end(killLimit)
 	select {
-	case <-p.exited:
+	case <-p.exited.done:
 	case <-deadline.C:
 	}
+	p.group.release()
 }
 
 func (p *Process) close() {
@@ -217,6 +247,9 @@ func (p *Process) close() {
 	}
 	if p.Stdin != nil {
 		p.Stdin.Close()
+	}
+	if p.slave != nil {
+		p.slave.Close()
 	}
 	p.group.release()
 }

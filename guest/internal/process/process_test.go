@@ -115,10 +115,7 @@ func TestWhatStandsInThePipeAtTheEndIsStillSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := <-p.exited // the command is over before anyone reads
-	ended := make(chan syscall.WaitStatus, 1)
-	ended <- status
-	p.exited = ended
+	<-p.exited.done // the command is over before anyone reads
 	out := &collected{}
 	if result := p.Wait(context.Background(), 0, out.take); result.ExitCode != 0 || out.text[Stdout].Len() != 60000 {
 		t.Errorf("%+v, %d bytes", result, out.text[Stdout].Len())

@@ -13,15 +13,21 @@ import (
 // for any child; nothing else here may wait for one (os/exec would: it is not used).
 type Reaper struct {
 	mu     sync.Mutex // held from fork to registration, and while statuses are collected
-	exits  map[int]chan<- syscall.WaitStatus
+	exits  map[int]*exit
 	signal chan os.Signal
 	empty  chan struct{} // closed and replaced whenever the last child is gone
+}
+
+// exit is the end of one child: the status is there once done is closed, for as many as want it.
+type exit struct {
+	done   chan struct{}
+	status syscall.WaitStatus
 }
 
 // NewReaper starts to collect. There can be one in a program.
 func NewReaper() *Reaper {
 	r := &Reaper{
-		exits:  map[int]chan<- syscall.WaitStatus{},
+		exits:  map[int]*exit{},
 		signal: make(chan os.Signal, 1),
 		empty:  make(chan struct{}),
 	}
@@ -55,14 +61,15 @@ func (r *Reaper) collect() {
 		}
 		if exited, ok := r.exits[pid]; ok {
 			delete(r.exits, pid)
-			exited <- status
+			exited.status = status
+			close(exited.done)
 		}
 	}
 }
 
-// start runs a program and returns its pid and where its status will arrive. The lock keeps a child that ends at once
+// start runs a program and returns its pid and its end, which is to come. The lock keeps a child that ends at once
 // from being collected before its pid is known.
-func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
+func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr) (int, *exit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var pid int
@@ -71,7 +78,7 @@ func (r *Reaper) start(path string, argv []string, attributes *syscall.ProcAttr)
 	if err != nil {
 		return 0, nil, err
 	}
-	exited := make(chan syscall.WaitStatus, 1)
+	exited := &exit{done: make(chan struct{})}
 	r.exits[pid] = exited
 	return pid, exited, nil
 }

@@ -80,12 +80,9 @@ func (s *Server) readyLocked() (map[string]string, error) {
 
 // receiveStart reads the frame that says what to run.
 func receiveStart(body *wire.FrameReader) (*process.Command, time.Duration, error) {
-	kind, payload, err := body.Next()
+	payload, err := receiveFirst(body)
 	if err != nil {
-		return nil, 0, badRequest(fmt.Errorf("no START frame: %w", err))
-	}
-	if kind != wire.KindStart {
-		return nil, 0, badRequest(fmt.Errorf("the first frame is of kind %d, not START", kind))
+		return nil, 0, err
 	}
 	var start wire.Start
 	if err := wire.Decode(payload, &start, "argv", "env", "cwd", "timeout_ms", "stdin"); err != nil {

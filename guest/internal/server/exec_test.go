@@ -21,7 +21,7 @@ const lastChunk = "0\r\n\r\n" // ends a chunked body
 
 func start(argv ...string) wire.Start { return wire.Start{Argv: argv, Cwd: "/"} }
 
-// execution is one exec request, seen from the host.
+// execution is one request in frames, seen from the host.
 type execution struct {
 	*guest
 	stream *muxtest.Stream
@@ -29,10 +29,13 @@ type execution struct {
 }
 
 // exec sends START. The body stays open.
-func (g *guest) exec(s wire.Start) *execution {
+func (g *guest) exec(s wire.Start) *execution { return g.begin("/v1/exec", string(wire.Encode(s))) }
+
+// begin sends START to a path. The body stays open.
+func (g *guest) begin(path, start string) *execution {
 	e := &execution{guest: g, stream: g.host.Open()}
-	fmt.Fprint(e.stream, "POST /v1/exec HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
-	e.send(wire.KindStart, wire.Encode(s))
+	fmt.Fprintf(e.stream, "POST %s HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n", path)
+	e.send(wire.KindStart, []byte(start))
 	return e
 }
 

@@ -15,6 +15,12 @@ func NewOnHost(version string, end func(), runner *process.Runner, environment m
 	s.routes["POST /v1/identity"] = noMachine
 	s.routes["POST /v1/mount"] = noMachine
 	s.routes["POST /v1/workspace"] = noMachine
+	s.routes["POST /v1/network"] = noMachine
+	s.routes["POST /v1/secret"] = noMachine
+	s.routes["POST /v1/forward"] = noMachine
+	for name := range s.serviceCalls() {
+		s.routes["POST /v1/service/"+name] = noMachine
+	}
 	return s
 }
 

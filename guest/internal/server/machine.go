@@ -103,6 +103,9 @@ func (s *Server) powerOff(w http.ResponseWriter, _ *http.Request) error {
 		return nil
 	}
 	_ = http.NewResponseController(w).Flush() // a host that is gone still wants it off
-	go s.machine.PowerOff()
+	go func() {
+		s.services.Halt(haltGrace) // before the disks are sealed, which they cannot be while logs are written
+		s.machine.PowerOff()
+	}()
 	return nil
 }

@@ -232,8 +232,10 @@ func (w *work) path() string {
 }
 
 // sent reads all that the host sends along.
-func (w *work) sent(limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(w.in, limit+1))
+func (w *work) sent(limit int64) ([]byte, error) { return readSent(w.in, limit) }
+
+func readSent(in io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		details := map[string]any{"size": int64(len(data)), "limit": limit}
 		err = &tree.Error{Code: "file-too-large", Text: "more was sent than is allowed", Details: details}
@@ -272,33 +274,4 @@ func shown(name string) string {
 		rest = rest[size:]
 	}
 	return string(text)
-}
-
-// failed is the answer for work that could not be done.
-func failed(err error) wire.Failed {
-	if known, ok := errors.AsType[*tree.Error](err); ok {
-		return wire.Failed{Code: known.Code, Error: known.Text, Details: known.Details}
-	}
-	if known, ok := errors.AsType[*patch.ParseError](err); ok {
-		details := map[string]any{"line": int64(known.Line), "reason": known.Reason}
-		return wire.Failed{Code: "bad-patch", Error: known.Error(), Details: details}
-	}
-	if known, ok := errors.AsType[*patch.ApplyError](err); ok {
-		code := "patch-failed"
-		switch {
-		case errors.Is(known, syscall.EXDEV):
-			code = tree.PathOutside
-		case errors.Is(known, syscall.ENOSPC):
-			code = tree.NoSpace
-		}
-		details := map[string]any{"file": shown(known.File), "hunk": int64(known.Hunk), "reason": known.Reason}
-		return wire.Failed{Code: code, Error: known.Error(), Details: details}
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return wire.Failed{Code: tree.NoSpace, Error: err.Error()}
-	}
-	if errors.Is(err, diff.ErrTooManyEntries) {
-		return wire.Failed{Code: tree.TooManyEntries, Error: err.Error()}
-	}
-	return wire.Failed{Code: tree.IOError, Error: err.Error()}
 }

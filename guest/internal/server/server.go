@@ -1,6 +1,6 @@
-// Package server answers the requests of the guest protocol (protocol/README.md, sections 3 and 4).
+// Package server answers the requests of the guest protocol (protocol/README.md, sections 3 to 6).
 //
-// Above it stands the program, which gives it a listener and the machine's powers; below it process, identity and wire.
+// Above it stands the program, which gives it a listener and the machine's powers; below it process, shell, identity and wire.
 // What it does to the machine goes through Machine, so that it can be tested without one.
 package server
 
@@ -16,7 +16,10 @@ import (
 	"time"
 
 	"pyro.local/guest/internal/identity"
+	"pyro.local/guest/internal/netconf"
 	"pyro.local/guest/internal/process"
+	"pyro.local/guest/internal/service"
+	"pyro.local/guest/internal/shell"
 	"pyro.local/guest/internal/wire"
 )
 
@@ -33,6 +36,12 @@ type Machine interface {
 	MountWorkspace(baseline, disk string) (*Workspace, error)
 	// MountImage mounts a disk where nothing else is, and returns where, and what unmounts it again.
 	MountImage(device string) (path string, unmount func() error, err error)
+	// Network gives the machine its place in a network. It is called once at a time, after Mount.
+	Network(config *netconf.Config) error
+	// PutSecret makes a value what a name stands for, for the commands of the machine.
+	PutSecret(name string, value []byte) error
+	// Services returns the directory for what services leave behind. It is called after Mount.
+	Services() (string, error)
 	// PowerOff ends the machine. It need not return.
 	PowerOff()
 }
@@ -56,7 +65,10 @@ type Server struct {
 	version string
 	machine Machine
 	runner  *process.Runner
+	shells  *shell.Shells
 	routes  map[string]handler
+
+	services *service.Registry
 
 	mu          sync.Mutex // held while the state changes, so for as long as a mount takes
 	state       string
@@ -71,6 +83,8 @@ type handler func(http.ResponseWriter, *http.Request) error
 // New returns a server for a machine that has booted.
 func New(version string, machine Machine, runner *process.Runner) *Server {
 	s := &Server{version: version, machine: machine, runner: runner, state: wire.StateBooted}
+	s.shells = shell.NewShells(runner)
+	s.services = service.NewRegistry(runner, func() (string, error) { return machine.Services() })
 	s.routes = map[string]handler{
 		"GET /v1/hello":     s.hello,
 		"POST /v1/identity": s.identity,
@@ -81,9 +95,19 @@ func New(version string, machine Machine, runner *process.Runner) *Server {
 		"POST /v1/workspace": s.mountWorkspace,
 		"POST /v1/freeze":    s.freeze,
 		"POST /v1/thaw":      s.thaw,
+
+		"POST /v1/network": s.network,
+		"POST /v1/secret":  s.framed(s.secret),
+		"POST /v1/forward": s.framed(s.forward),
 	}
 	for name, do := range operations {
 		s.routes["POST /v1/workspace/"+name] = s.does(do)
+	}
+	for name, serve := range s.shellCalls() {
+		s.routes["POST /v1/shell/"+name] = s.framed(serve)
+	}
+	for name, serve := range s.serviceCalls() {
+		s.routes["POST /v1/service/"+name] = s.framed(serve)
 	}
 	return s
 }

@@ -17,6 +17,7 @@ import (
 	"pyro.local/guest/internal/identity"
 	"pyro.local/guest/internal/mux"
 	"pyro.local/guest/internal/mux/muxtest"
+	"pyro.local/guest/internal/netconf"
 	"pyro.local/guest/internal/process"
 	"pyro.local/guest/internal/server"
 	"pyro.local/guest/internal/wire"
@@ -33,6 +34,9 @@ type machine struct {
 	// workspace is what it has to mount.
 	workspace *server.Workspace
 	image     string
+	network   *netconf.Config
+	secret    [2]string
+	services  string
 	off       chan struct{}
 }
 
@@ -57,6 +61,18 @@ func (m *machine) MountImage(string) (string, func() error, error) {
 	return m.image, func() error { return nil }, m.failure
 }
 
+func (m *machine) Network(config *netconf.Config) error {
+	m.network = config
+	return m.failure
+}
+
+func (m *machine) PutSecret(name string, value []byte) error {
+	m.secret = [2]string{name, string(value)}
+	return m.failure
+}
+
+func (m *machine) Services() (string, error) { return m.services, m.failure }
+
 func (m *machine) PowerOff() { close(m.off) }
 
 // guest is a server at work on a port, with a host on the other end.
@@ -72,7 +88,7 @@ func newGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{t: t, machine: &machine{off: make(chan struct{})}, port: muxtest.NewPort()}
+	g := &guest{t: t, machine: &machine{services: t.TempDir(), off: make(chan struct{})}, port: muxtest.NewPort()}
 	m := mux.New(g.port)
 	go m.Run()
 	go server.New("1.2.3", g.machine, process.NewRunner(reaper(), groups)).Serve(m)

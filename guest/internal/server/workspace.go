@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -13,9 +12,6 @@ import (
 
 // longestHold bounds how long a host may have writing stopped before it has to ask again.
 const longestHold = time.Minute
-
-// pieceSize is how much of an answer is collected before it is sent.
-const pieceSize = 256 << 10
 
 // operation is one thing that can be done to the workspace. What it returns becomes the RESULT.
 type operation func(ctx context.Context, s *work) (any, error)
@@ -106,129 +102,22 @@ func (s *Server) worked() (*workspace, error) {
 	return s.workspace, nil
 }
 
-// does makes a handler of an operation: parameters and bytes come in frames, and so does the answer.
+// does makes a handler of an operation.
 func (s *Server) does(do operation) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		control := http.NewResponseController(w)
-		if err := control.EnableFullDuplex(); err != nil {
-			return err
-		}
-		defer stopReading(control)
+	return s.framed(func(c *call) (any, error) {
 		tree, err := s.worked()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		body := wire.NewFrameReader(r.Body)
-		parameter, err := receiveWork(body)
-		if err != nil {
-			return err
+		var parameter wire.Work
+		if err := c.decode(&parameter); err != nil {
+			return nil, err
 		}
-		ctx, cancel := working(r)
-		defer cancel()
-		w.Header().Set("Content-Type", "application/octet-stream")
-		frames := &frameWriter{w: w, control: control}
-		out := &pieces{ctx: ctx, frames: frames}
-		result, err := do(ctx, &work{machine: s.machine, tree: tree, parameter: *parameter, in: &sentAlong{body: body}, out: out})
+		out := &pieces{ctx: c.ctx, frames: c.frames}
+		result, err := do(c.ctx, &work{machine: s.machine, tree: tree, parameter: parameter, in: c.sentAlong(), out: out})
 		if err == nil {
 			err = out.flush()
 		}
-		if err != nil {
-			_ = frames.send(wire.KindFailed, wire.Encode(failed(err)))
-			return nil
-		}
-		_ = frames.send(wire.KindResult, wire.Encode(result))
-		return nil
-	}
-}
-
-// receiveWork reads the frame that says what to do.
-func receiveWork(body *wire.FrameReader) (*wire.Work, error) {
-	kind, payload, err := body.Next()
-	if err != nil {
-		return nil, badRequest(fmt.Errorf("no START frame: %w", err))
-	}
-	if kind != wire.KindStart {
-		return nil, badRequest(fmt.Errorf("the first frame is of kind %d, not START", kind))
-	}
-	var parameter wire.Work
-	if err := wire.Decode(payload, &parameter); err != nil {
-		return nil, badRequest(err)
-	}
-	return &parameter, nil
-}
-
-// sentAlong reads what the host sends behind the START frame, to its STDIN_EOF.
-type sentAlong struct {
-	body *wire.FrameReader
-	left []byte
-	end  bool
-}
-
-func (s *sentAlong) Read(p []byte) (int, error) {
-	for len(s.left) == 0 {
-		if s.end {
-			return 0, io.EOF
-		}
-		kind, payload, err := s.body.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return 0, io.ErrUnexpectedEOF
-		case err != nil:
-			return 0, err
-		case kind == wire.KindStdinEOF:
-			s.end = true
-		case kind == wire.KindStdin:
-			s.left = payload
-		default:
-			return 0, fmt.Errorf("%w: kind %d has no place here", wire.ErrFrame, kind)
-		}
-	}
-	n := copy(p, s.left)
-	s.left = s.left[n:]
-	return n, nil
-}
-
-// pieces sends an answer's bytes in frames of a good size. A host that left ends the work.
-type pieces struct {
-	ctx    context.Context
-	frames *frameWriter
-	held   []byte
-}
-
-func (p *pieces) Write(data []byte) (int, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
-	}
-	for rest := data; len(rest) > 0; {
-		if len(p.held) == 0 && len(rest) >= pieceSize {
-			if err := p.frames.put(wire.KindStdout, rest[:pieceSize]); err != nil {
-				return 0, err
-			}
-			rest = rest[pieceSize:]
-			continue
-		}
-		n := min(pieceSize-len(p.held), len(rest))
-		p.held = append(p.held, rest[:n]...)
-		rest = rest[n:]
-		if len(p.held) == pieceSize {
-			if err := p.put(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return len(data), nil
-}
-
-func (p *pieces) put() error {
-	err := p.frames.put(wire.KindStdout, p.held)
-	p.held = p.held[:0]
-	return err
-}
-
-// flush puts what is held, if anything is, behind what was sent before; the frame that ends the answer pushes it out.
-func (p *pieces) flush() error {
-	if len(p.held) == 0 {
-		return nil
-	}
-	return p.put()
+		return result, err
+	})
 }

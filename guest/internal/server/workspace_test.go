@@ -65,8 +65,14 @@ func (g *guest) askRaw(method, path string, body []byte) (int, []byte) {
 	return response.StatusCode, data
 }
 
-// work asks for a piece of work and returns the bytes of the answer and the payload of its last frame.
+// work asks for a piece of work in the workspace.
 func (g *guest) work(name, parameters string, sent ...string) (said string, kind wire.Kind, last map[string]any) {
+	g.t.Helper()
+	return g.framed("/v1/workspace/"+name, parameters, sent...)
+}
+
+// framed asks for what is framed and returns the bytes of the answer and the payload of its last frame.
+func (g *guest) framed(path, parameters string, sent ...string) (said string, kind wire.Kind, last map[string]any) {
 	g.t.Helper()
 	body := wire.AppendFrame(nil, wire.KindStart, []byte(parameters))
 	for _, piece := range sent {
@@ -75,7 +81,7 @@ func (g *guest) work(name, parameters string, sent ...string) (said string, kind
 	if len(sent) > 0 {
 		body = wire.AppendFrame(body, wire.KindStdinEOF, nil)
 	}
-	status, data := g.askRaw("POST", "/v1/workspace/"+name, body)
+	status, data := g.askRaw("POST", path, body)
 	if status != http.StatusOK {
 		g.t.Fatalf("%d %s", status, data)
 	}

@@ -1,5 +1,5 @@
-// Package wire is the vocabulary of the guest protocol above the carrier: limits, JSON messages and the frames of an
-// exec body (protocol/README.md, sections 3 and 4).
+// Package wire is the vocabulary of the guest protocol above the carrier: limits, JSON messages and the frames of a
+// body (protocol/README.md, sections 3 to 6).
 //
 // Above it stands server, which speaks it; below it stands nothing but the standard library. It starts no goroutine and
 // knows no operating system.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from pyro_mcp.agent.channel import Connector
@@ -24,6 +24,7 @@ from pyro_mcp.agent.messages import (
     parse_state,
     refusal,
 )
+from pyro_mcp.agent.wire import BodyKind
 from pyro_mcp.agent.work import Work, work
 
 __all__ = ["ExecEvent", "Exited", "GuestAgent", "GuestState", "Hello", "Output", "OutputStream", "Started", "Work"]
@@ -61,10 +62,24 @@ class GuestAgent:
         body = {"base": base, "scratch": scratch, "environment": dict(environment)}
         parse_state(await self._call("POST", "/v1/mount", body, self._deadlines.mount), "ready")
 
+    async def network(self, *, address: str, gateway: str, nameserver: str, mtu: int) -> None:
+        """Give the one network interface this address (CIDR) and way out, and programs this resolver."""
+        body = {"address": address, "gateway": gateway, "nameserver": nameserver, "mtu": mtu}
+        parse_state(await self._call("POST", "/v1/network", body, self._deadlines.request), "ready")
+
     async def mount_workspace(self, *, baseline: str, disk: str) -> None:
         """Lay the overlay of these two disks over /workspace."""
         body = {"baseline": baseline, "disk": disk}
         parse_state(await self._call("POST", "/v1/workspace", body, self._deadlines.mount), "ready")
+
+    async def secret(self, name: str, value: str) -> None:
+        """Put `value` into the file /run/pyro-secrets/`name`, in place of what is there."""
+
+        async def content() -> AsyncIterator[bytes]:
+            yield value.encode()
+
+        async with self.ask("secret", {"name": name}, content()) as asked:
+            await asked.result()
 
     async def freeze(self, *, hold_seconds: float) -> None:
         """Stop all writing to the workspace's disk, for at most `hold_seconds`; called again, for so long from now."""
@@ -79,7 +94,25 @@ class GuestAgent:
         self, name: str, parameters: Mapping[str, object], sent: AsyncIterator[bytes] | None = None
     ) -> AbstractAsyncContextManager[Work]:
         """Do something in /workspace: `async with agent.work(…) as work: … await work.result()` (`agent/work.py`)."""
-        return work(self._connector, name, parameters, sent, silence_seconds=self._deadlines.silence)
+        path = f"/v1/workspace/{name}"
+        return work(self._connector, path, parameters, sent, silence_seconds=self._deadlines.silence, bulk=True)
+
+    def ask(
+        self,
+        name: str,
+        parameters: Mapping[str, object],
+        sent: AsyncIterator[bytes] | None = None,
+        *,
+        answers: Collection[BodyKind] = (),
+        patience_seconds: float | None = 0.0,
+    ) -> AbstractAsyncContextManager[Work]:
+        """Something of what lives in the guest, such as `shell/open` (protocol/README.md, section 6).
+
+        `answers` are the frames that it may answer with, RESULT and FAILED aside. The guest may be silent for
+        `patience_seconds` longer than a guest at work may; None is for ever.
+        """
+        silence = None if patience_seconds is None else self._deadlines.silence + patience_seconds
+        return work(self._connector, f"/v1/{name}", parameters, sent, silence_seconds=silence, answers=answers)
 
     async def poweroff(self) -> None:
         """Ask the guest to end; it answers first, its end shows at the VMM."""
@@ -112,10 +145,7 @@ class GuestAgent:
     ) -> dict[str, object]:
         payload = b"" if body is None else json.dumps(body).encode()
         async with exchange(self._connector) as http, deadline(seconds, path):
-            await http.request(method, path, content_length=len(payload))
-            if payload:
-                await http.send(payload)
-            await http.end()
+            await http.request(method, path, payload)
             status, answer = await http.status(), await http.whole_body()
         if status != 200:
             raise refusal(status, answer, path)

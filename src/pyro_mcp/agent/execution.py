@@ -56,10 +56,7 @@ async def execute(
     """Send `start`, then `stdin` as it comes, and give the command's events. Leaving the block ends the command."""
     async with exchange(connector) as http:
         async with deadline(deadlines.first_frame, "exec"):
-            await http.request("POST", "/v1/exec", content_length=len(start) if stdin is None else None)
-            await http.send(start)
-            if stdin is None:
-                await http.end()
+            await http.request("POST", "/v1/exec", start, more=stdin is not None)
         feeding = asyncio.create_task(_feed(http, stdin)) if stdin is not None else None
         seconds = timeout_ms / 1000 + deadlines.grace if timeout_ms else None
         events = _events(http, deadlines, seconds, feeding)

@@ -28,11 +28,12 @@ class Exchange:
         self._stream = stream
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
 
-    async def request(self, method: str, path: str, *, content_length: int | None) -> None:
-        """Send the head. `content_length` None announces a body of unknown length."""
-        length = ("Transfer-Encoding", "chunked") if content_length is None else ("Content-Length", str(content_length))
+    async def request(self, method: str, path: str, body: bytes = b"", *, more: bool = False) -> None:
+        """Send the head and `body` in one piece: all of the body, unless there is `more` to come."""
+        length = ("Transfer-Encoding", "chunked") if more else ("Content-Length", str(len(body)))
         head = h11.Request(method=method, target=path, headers=[("Host", "guest"), ("Connection", "close"), length])
-        await self._send(head)
+        events = [head, *([h11.Data(data=body)] if body else []), *([] if more else [h11.EndOfMessage()])]
+        await self._stream.write(b"".join(self._http.send(event) or b"" for event in events))
 
     async def send(self, data: bytes) -> None:
         await self._send(h11.Data(data=data))

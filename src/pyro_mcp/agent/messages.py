@@ -96,8 +96,8 @@ def parse_hello(members: Mapping[str, object]) -> Hello:
             hint="delete the machine and create it again with this version of pyro",
         )
     return Hello(
-        version=printable(_string(members, "version"), 100),
-        boot_id=printable(_string(members, "boot_id"), 100),
+        version=printable(text_of(members, "version"), 100),
+        boot_id=printable(text_of(members, "boot_id"), 100),
         uptime_ms=integer_of(members, "uptime_ms"),
         state=GuestState(_one_of(members, "state", GuestState)),
     )
@@ -125,7 +125,7 @@ def parse_exited(members: Mapping[str, object]) -> Exited:
         signal=integer_of(members, "signal", largest=127),
         timed_out=_boolean(members, "timed_out"),
         duration_ms=integer_of(members, "duration_ms"),
-        error=printable(_string(members, "error")),
+        error=printable(text_of(members, "error")),
     )
     expected = TIMEOUT_STATUS if exited.timed_out else 128 + exited.signal
     if (exited.timed_out or exited.signal) and exited.exit_code != expected:
@@ -136,7 +136,7 @@ def parse_exited(members: Mapping[str, object]) -> Exited:
 def refusal(status: int, body: bytes, what: str) -> GuestError:
     """The error for an answer that is not 200; the guest's own words are shown, never obeyed."""
     members = parse_object(body, "an error")
-    code, text = _string(members, "code"), _string(members, "error")
+    code, text = text_of(members, "code"), text_of(members, "error")
     if not 400 <= status <= 599 or not _ERROR_CODE.fullmatch(code):
         raise violation(f"refused with status {status} and a code that is none")
     return GuestError(
@@ -151,14 +151,14 @@ def parse_failed(members: Mapping[str, object]) -> GuestError:
 
     `details` has `guest_code`, and of what the guest added the texts and numbers, made printable and bounded.
     """
-    code, details = _string(members, "code"), members.get("details") or {}
+    code, details = text_of(members, "code"), members.get("details") or {}
     if not _ERROR_CODE.fullmatch(code) or not isinstance(details, dict) or len(details) > _DETAILS:
         raise violation("failed with a code or details that are none")
     told = {printable(name, 64): _detail(value) for name, value in details.items()}
     return GuestError(
-        f"the guest could not do that: {printable(_string(members, 'error'))}",
+        f"the guest could not do that: {printable(text_of(members, 'error'))}",
         code="work-failed",
-        details={**told, "guest_code": code, "guest_error": printable(_string(members, "error"), _DETAIL_CHARACTERS)},
+        details={**told, "guest_code": code, "guest_error": printable(text_of(members, "error"), _DETAIL_CHARACTERS)},
     )
 
 
@@ -185,7 +185,7 @@ def integer_of(members: Mapping[str, object], name: str, *, largest: int = _LARG
     return value
 
 
-def _string(members: Mapping[str, object], name: str) -> str:
+def text_of(members: Mapping[str, object], name: str) -> str:
     value = _member(members, name)
     if not isinstance(value, str):
         raise violation(f"sent a value of {name} that is no string")
@@ -200,7 +200,7 @@ def _boolean(members: Mapping[str, object], name: str) -> bool:
 
 
 def _one_of(members: Mapping[str, object], name: str, allowed: type[StrEnum] | tuple[str, ...]) -> str:
-    value = _string(members, name)
+    value = text_of(members, name)
     if value not in tuple(allowed):
         raise violation(f"sent a value of {name} that has no meaning")
     return value

@@ -1,11 +1,11 @@
-"""Work on a guest's /workspace, from START to RESULT (protocol/README.md, section 5)."""
+"""Work in a guest, from START to RESULT (protocol/README.md, sections 5 and 6)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -21,26 +21,36 @@ _SENT_BYTES = 65536
 
 
 class Work:
-    """A piece of work under way: the bytes of its answer, then its result."""
+    """A piece of work under way: the frames of its answer, then its result."""
 
-    def __init__(self, http: Exchange, silence: _Silence) -> None:
+    def __init__(self, http: Exchange, silence: _Silence, answers: Collection[BodyKind], what: str) -> None:
         self._http = http
+        self._answers = answers
+        self._what = what
         self._silence = silence
         self._decoder = BodyDecoder()
         self._frames: list[tuple[BodyKind, bytes]] = []
         self._status = 0
         self._result: dict[str, object] | None = None
 
-    async def read(self) -> bytes:
-        """The next bytes; empty at the end. Raises GuestError, `work-failed` for what the guest itself could not do."""
+    async def frame(self) -> tuple[BodyKind, bytes] | None:
+        """The next frame; None at the end. Raises GuestError, `work-failed` for what the guest itself could not do."""
         while self._result is None:
             if self._frames:
-                if data := self._accept(*self._frames.pop(0)):
-                    return data
+                kind, payload = self._frames.pop(0)
+                if self._accept(kind, payload):
+                    return kind, payload
                 continue
             if not (data := await self._silence.bound(self._body())):
                 raise violation("ended its answer before the work's end")
             self._frames = list(self._decoder.feed(data))
+        return None
+
+    async def read(self) -> bytes:
+        """The next bytes of whichever stream; empty at the end. Raises as `frame` does."""
+        while (frame := await self.frame()) is not None:
+            if frame[1]:
+                return frame[1]
         return b""
 
     async def whole(self, limit: int) -> bytes:
@@ -63,45 +73,49 @@ class Work:
         if not self._status:
             self._status = await self._http.status()
             if self._status != 200:
-                raise refusal(self._status, await self._http.whole_body(), "work on the workspace")
+                raise refusal(self._status, await self._http.whole_body(), self._what)
         return await self._http.body()
 
-    def _accept(self, kind: BodyKind, payload: bytes) -> bytes:
+    def _accept(self, kind: BodyKind, payload: bytes) -> bool:
+        """Whether it is part of the answer; else it was the end."""
         match kind:
-            case BodyKind.STDOUT:
-                return payload
             case BodyKind.RESULT:
                 self._result = parse_object(payload, kind.name)
             case BodyKind.FAILED:
                 raise parse_failed(parse_object(payload, kind.name))
+            case _ if kind in self._answers:
+                return True
             case _:
-                raise violation(f"sent {kind.name} in the answer to work on the workspace")
+                raise violation(f"sent {kind.name} in the answer to {self._what}")
         if self._frames or self._decoder.unfinished:
             raise violation("went on after the end")
-        return b""
+        return False
 
 
 @asynccontextmanager
 async def work(
     connector: Connector,
-    name: str,
+    path: str,
     parameters: Mapping[str, object],
     sent: AsyncIterator[bytes] | None,
     *,
-    silence_seconds: float,
+    silence_seconds: float | None,
+    answers: Collection[BodyKind] = (BodyKind.STDOUT,),
+    bulk: bool = False,
 ) -> AsyncIterator[Work]:
     """Ask for a piece of work, sending along `sent` as it comes. Leaving the block breaks off what is not done.
 
     A guest that neither takes nor gives a byte for `silence_seconds` is given up: GuestError `guest-silent`. If `sent`
-    raises, the work is broken off, and the block ends with that error.
+    raises, the work is broken off, and the block ends with that error. `answers` are the frames that may come before
+    the end; `bulk` says that they may be many.
     """
     start = encode_body(BodyKind.START, json.dumps(parameters).encode())
     silence = _Silence(silence_seconds)
-    async with exchange(connector, bulk=True) as http:
-        await silence.bound(_ask(http, name, start, more=sent is not None))
+    async with exchange(connector, bulk=bulk) as http:
+        await silence.bound(http.request("POST", path, start, more=sent is not None))
         sending = asyncio.create_task(_send(http, sent, silence)) if sent is not None else None
         try:
-            yield Work(http, silence)
+            yield Work(http, silence, answers, path)
         except GuestError:
             if sending is not None and sending.done() and not sending.cancelled() and sending.exception():
                 sending.result()
@@ -110,13 +124,6 @@ async def work(
             if sending is not None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-
-
-async def _ask(http: Exchange, name: str, start: bytes, *, more: bool) -> None:
-    await http.request("POST", f"/v1/workspace/{name}", content_length=None if more else len(start))
-    await http.send(start)
-    if not more:
-        await http.end()
 
 
 async def _send(http: Exchange, sent: AsyncIterator[bytes], silence: _Silence) -> None:
@@ -136,14 +143,14 @@ async def _send(http: Exchange, sent: AsyncIterator[bytes], silence: _Silence) -
 
 
 class _Silence:
-    """How long a guest may be silent. Every byte that it takes or gives begins that anew."""
+    """How long a guest may be silent: None is for ever. Every byte that it takes or gives begins that anew."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._waiting: asyncio.Timeout | None = None
 
     def broken(self) -> None:
-        if self._waiting is not None and not self._waiting.expired():
+        if self._seconds is not None and self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
     async def bound(self, answer: Coroutine[None, None, T]) -> T:

@@ -337,13 +337,13 @@ async def test_closing_ends_what_is_under_way(tmp_path: Path) -> None:
     assert raised.value.code == "guest-gone"
 
 
-async def test_at_most_256_requests_are_under_way(tmp_path: Path) -> None:
+async def test_at_most_512_requests_are_under_way(tmp_path: Path) -> None:
     async def script(port: Port) -> None:
         await port.welcome()
 
     connector = SerialConnector(tmp_path / "agent.sock", deadline_seconds=10)
     async with fake_guest(tmp_path / "agent.sock", script):
-        streams = [await connector.open() for _ in range(256)]
+        streams = [await connector.open() for _ in range(512)]
         with pytest.raises(GuestError) as raised:
             await connector.open()
         assert raised.value.code == "guest-busy"

@@ -95,10 +95,10 @@ async def test_parameters_and_bytes_are_sent_as_the_protocol_says(tmp_path: Path
 
     async def script(port: Port) -> None:
         await port.welcome()
-        stream = await port.request()
         while body_frame(STDIN_EOF) not in received:
-            received.extend((await port.until(DATA)).payload)
-        await port.send(stream, DATA, HTTP_STREAMING + DONE)
+            frame = await port.until(DATA)
+            received.extend(frame.payload)
+        await port.send(stream := frame.stream, DATA, HTTP_STREAMING + DONE)
         await port.send(stream, FIN)
 
     sent = pieces(b"a" * 70_000, b"", b"b")

@@ -1,0 +1,212 @@
+package netconf
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// alone runs the test again in a network of its own, where it returns true. It skips the test where that is refused.
+func alone(t *testing.T) bool {
+	t.Helper()
+	const inside = "PYRO_TEST_IN_NETWORK"
+	if os.Getenv(inside) != "" {
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root may make a network")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("there is no ip to make interfaces with")
+	}
+	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), inside+"=1")
+	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
+	out, err := command.CombinedOutput()
+	switch {
+	case errors.Is(err, syscall.EPERM):
+		t.Skip("a network is refused here: ", err)
+	case err != nil:
+		t.Fatalf("%v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP")):
+		t.Skipf("%s", out)
+	}
+	return false
+}
+
+// ip runs the program, which knows nothing of this package.
+func ip(t *testing.T, arguments string) string {
+	t.Helper()
+	out, err := exec.Command("ip", strings.Fields(arguments)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s: %v %s", arguments, err, out)
+	}
+	return string(out)
+}
+
+func addInterface(t *testing.T, name string) {
+	t.Helper()
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		t.Skip("no interface can be made here: ", err)
+	}
+	ip(t, "tuntap add dev "+name+" mode tap")
+}
+
+func config(address, gateway, nameserver string, mtu int) *Config {
+	c := &Config{MTU: mtu}
+	c.Address, _ = netip.ParsePrefix(address)
+	c.Gateway, _ = netip.ParseAddr(gateway)
+	c.Nameserver, _ = netip.ParseAddr(nameserver)
+	return c
+}
+
+var usual = config("10.0.2.15/24", "10.0.2.2", "10.0.2.3", 1400)
+
+func TestTheInterfaceGetsItsPlace(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	addInterface(t, "inside0")
+	resolver := filepath.Join(t.TempDir(), "etc", "resolv.conf")
+	for range 2 { // asked again it stays as it is
+		if err := usual.Apply(resolver); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "10.0.2.15/24 brd 10.0.2.255", "default via 10.0.2.2", "10.0.2.0/24", "mtu 1400")
+	}
+	if text, err := os.ReadFile(resolver); string(text) != "nameserver 10.0.2.3\n" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	other := config("192.168.7.9/30", "192.168.7.10", "1.1.1.1", 576)
+	if err := other.Apply(resolver); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "192.168.7.9/30 brd 192.168.7.11", "default via 192.168.7.10", "192.168.7.8/30", "mtu 576")
+	if text, _ := os.ReadFile(resolver); string(text) != "nameserver 1.1.1.1\n" {
+		t.Errorf("%q", text)
+	}
+	if state, err := os.ReadFile("/proc/sys/net/ipv6/conf/inside0/disable_ipv6"); err == nil && string(state) != "1\n" {
+		t.Errorf("IPv6 is not disabled: %q", state)
+	}
+	if addresses := ip(t, "-6 address show dev inside0"); addresses != "" {
+		t.Error("it has an address: ", addresses)
+	}
+}
+
+// expect looks at inside0: its one address, its only two routes, and how large its packets may be.
+func expect(t *testing.T, address, way, network, mtu string) {
+	t.Helper()
+	addresses, routes, link := ip(t, "-4 address show dev inside0"), ip(t, "-4 route show dev inside0"), ip(t, "link show dev inside0")
+	if !strings.Contains(addresses, address) || strings.Count(addresses, "inet ") != 1 {
+		t.Error(addresses)
+	}
+	if !strings.Contains(routes, way) || !strings.Contains(routes, network) || strings.Count(routes, "\n") != 2 {
+		t.Error(routes)
+	}
+	if !strings.Contains(link, mtu+" ") || !strings.Contains(link, ",UP") {
+		t.Error(link)
+	}
+}
+
+func TestThereMustBeOneInterface(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	resolver := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := usual.Apply(resolver); err != ErrNoInterface {
+		t.Error(err)
+	}
+	addInterface(t, "inside0")
+	addInterface(t, "inside1")
+	if err := usual.Apply(resolver); !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "inside1") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(resolver); err == nil {
+		t.Error("names would be asked for")
+	}
+}
+
+func TestAPlainFileTakesThePlaceOfWhateverIsThere(t *testing.T) {
+	directory, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
+	path := filepath.Join(directory, "resolv.conf")
+	for name, put := range map[string]func() error{
+		"nothing":         func() error { return nil },
+		"a file":          func() error { return os.WriteFile(path, []byte("search example.org\nnameserver 9.9.9.9\n"), 0o600) },
+		"a link":          func() error { return os.Symlink(elsewhere, path) },
+		"a draft":         func() error { return os.Symlink(elsewhere, path+".pyro") },
+		"a file to read":  func() error { return os.WriteFile(path, nil, 0o444) },
+		"a pipe":          func() error { return syscall.Mkfifo(path, 0o600) },
+		"a dangling link": func() error { return os.Symlink("/none/there", path) },
+	} {
+		os.Remove(path)
+		if err := errors.Join(put(), os.WriteFile(elsewhere, []byte("theirs"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := replace(path, "mine\n"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		info, err := os.Lstat(path)
+		if text, _ := os.ReadFile(path); string(text) != "mine\n" || err != nil || info.Mode() != 0o644 {
+			t.Errorf("%s: %q %v %v", name, text, info, err)
+		}
+		if text, _ := os.ReadFile(elsewhere); string(text) != "theirs" {
+			t.Errorf("%s: it was followed", name)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if replace(path, "mine\n") == nil {
+		t.Error("a directory was replaced")
+	}
+	if left, _ := os.ReadDir(directory); len(left) != 1 {
+		t.Error(left)
+	}
+}
+
+func TestPlacesThatCannotBeAreRefused(t *testing.T) {
+	good := []*Config{
+		usual, config("10.0.0.1/8", "10.255.255.254", "127.0.0.53", 65535), config("192.168.7.9/30", "192.168.7.10", "8.8.8.8", 576),
+	}
+	for i, c := range good {
+		if err := c.Check(); (err == nil) != (i != 1) { // a resolver of its own is not what a machine has
+			t.Error(c, err)
+		}
+	}
+	for _, c := range []*Config{
+		{},
+		config("10.0.2.15/31", "10.0.2.14", "10.0.2.3", 1500),
+		config("10.0.2.15/7", "10.0.2.2", "10.0.2.3", 1500),
+		config("10.0.2.0/24", "10.0.2.2", "10.0.2.3", 1500),
+		config("10.0.2.255/24", "10.0.2.2", "10.0.2.3", 1500),
+		config("127.0.0.2/8", "127.0.0.1", "10.0.2.3", 1500),
+		config("0.0.0.5/8", "0.0.0.1", "10.0.2.3", 1500),
+		config("224.0.0.5/24", "224.0.0.1", "10.0.2.3", 1500),
+		config("240.0.0.5/24", "240.0.0.1", "10.0.2.3", 1500),
+		config("::ffff:10.0.2.15/120", "10.0.2.2", "10.0.2.3", 1500),
+		config("fd00::2/64", "fd00::1", "fd00::3", 1500),
+		config("10.0.2.15/24", "10.0.2.15", "10.0.2.3", 1500),
+		config("10.0.2.15/24", "10.0.3.2", "10.0.2.3", 1500),
+		config("10.0.2.15/24", "10.0.2.0", "10.0.2.3", 1500),
+		config("10.0.2.15/24", "10.0.2.255", "10.0.2.3", 1500),
+		config("10.0.2.15/24", "", "10.0.2.3", 1500),
+		config("10.0.2.15/24", "10.0.2.2", "", 1500),
+		config("10.0.2.15/24", "10.0.2.2", "::1", 1500),
+		config("10.0.2.15/24", "10.0.2.2", "255.255.255.255", 1500),
+		config("10.0.2.15/24", "10.0.2.2", "10.0.2.3", 575),
+		config("10.0.2.15/24", "10.0.2.2", "10.0.2.3", 65536),
+	} {
+		if c.Check() == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
+}
