@@ -33,6 +33,8 @@ USAGE = [
     (["run", "--ttl-seconds", "59", "debian:12", "--", "true"], "out-of-range"),
     (["run", "--ttl-seconds", "86401", "debian:12", "--", "true"], "out-of-range"),
     (["run", "--timeout-seconds", "0", "debian:12", "--", "true"], "out-of-range"),
+    (["run", "--allow", "10.0.0.0/8", "debian:12", "--", "true"], "invalid-allow"),
+    (["run", "--network", "--allow", "10.0.0.1/8", "debian:12", "--", "true"], "invalid-allow"),
     (["run", "--no-such-flag", "debian:12", "--", "true"], "invalid-argument"),
     (["run", "--require-isolation", "vault", "debian:12", "--", "true"], "invalid-argument"),
     (["run", "debian:12", "--", "x" * 70_000, "y" * 70_000], "invalid-argument"),
@@ -48,7 +50,6 @@ REFUSED = [
     pytest.param(
         ["run", "--require-isolation", "kvm", "debian:12", "--", "true"], "isolation-unavailable", marks=without_kvm
     ),
-    (["run", "--network", "debian:12", "--", "true"], "network-unavailable"),
 ]
 
 

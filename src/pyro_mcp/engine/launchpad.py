@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +14,18 @@ from pathlib import Path
 from pyro_mcp.config import BUNDLE_PLATFORM, Settings
 from pyro_mcp.disk.clone import clone
 from pyro_mcp.disk.ext4 import blank
+from pyro_mcp.engine.secrets import Secrets
 from pyro_mcp.engine.templates import Templates
 from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.engine.workspace_images import WorkspaceImages
 from pyro_mcp.environments.store import Store
 from pyro_mcp.errors import NotFoundError
 from pyro_mcp.host import bundle, probe, process, strays
+from pyro_mcp.host.addresses import HostAddresses
 from pyro_mcp.host.files import Verified
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.machine import Machine, TemplateError
-from pyro_mcp.machines.plan import LASTING, SCRATCH, MachinePlan, WorkspaceDisks
+from pyro_mcp.machines.plan import LASTING, SCRATCH, MachinePlan, NetworkPlan, WorkspaceDisks
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.record import MachineRecord
@@ -50,10 +52,19 @@ _log = logging.getLogger(__name__)
 
 
 class Launchpad:
-    def __init__(self, settings: Settings, table: MachineTable, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        table: MachineTable,
+        store: Store,
+        addresses: HostAddresses,
+        workspace_secrets: Secrets,
+    ) -> None:
         self._settings = settings
         self._table = table
         self._store = store
+        self._addresses = addresses
+        self._secrets = workspace_secrets
         self._verified = Verified()
         self.workspaces = WorkspaceImages(settings.state_dir, self._verified)
         self.templates = Templates(
@@ -66,6 +77,15 @@ class Launchpad:
 
     async def launch(self, plan: MachinePlan) -> Machine:
         """Start the machine of `plan`: from its template if there is one that is good, else cold. Raises PyroError."""
+        machine = await self._launch(plan)
+        # While it started the host may have got another address, which only machines that run have been told.
+        if plan.network is not None and machine.cable is not None:
+            addresses = await asyncio.to_thread(self._addresses.get)
+            if addresses != plan.network.host:
+                await machine.cable.set_host(addresses)
+        return machine
+
+    async def _launch(self, plan: MachinePlan) -> Machine:
         if plan.template is None:
             return await Machine.start(plan)
         try:
@@ -112,6 +132,8 @@ class Launchpad:
                     uid=HELPER_UID if os.geteuid() == 0 else None,
                     on_process=lambda _: None,
                     running=None,
+                    network=None,
+                    secrets=None,
                     image=image,
                 )
                 machine = await self.launch(private if image is not None else await self._with_template(private))
@@ -153,6 +175,8 @@ class Launchpad:
             on_process=lambda identity: self._table.set_process(record.vm_id, identity),
             running=record.process,
             workspace=self._workspace_disks(record.workspace_id) if record.workspace_id else None,
+            network=NetworkPlan(record.allowed, self._addresses.get()) if record.network else None,
+            secrets=self._values(record.workspace_id),
         )
 
     def _environment(self, record: MachineRecord) -> InstalledEnvironment:
@@ -164,6 +188,12 @@ class Launchpad:
                 hint="delete this VM and create another",
             )
         return environment
+
+    def _values(self, workspace_id: str | None) -> Callable[[], Mapping[str, str]] | None:
+        """How to get the secret values that a machine of this workspace is given; None where there are none."""
+        if workspace_id is None or not self._secrets.has(workspace_id):
+            return None
+        return lambda: self._secrets.values(workspace_id)
 
     def _workspace_disks(self, workspace_id: str) -> WorkspaceDisks:
         return WorkspaceDisks(

@@ -45,6 +45,10 @@ class Lifecycle:
     def running_count(self) -> int:
         return sum(live.machine is not None for live in self._lives.values())
 
+    def machines(self) -> list[Machine]:
+        """Those that run."""
+        return [live.machine for live in self._lives.values() if live.machine is not None]
+
     def find(self, vm_id: object) -> MachineRecord:
         """The record of a VM that is there. Raises NotFoundError `vm-not-found`, or `vm-expired` where that is why."""
         record = self._table.find(require_vm_id(vm_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_mcp.model.payloads import LastCommand, NetworkPayload, StartPayload, VmPayload
+from pyro_mcp.model.payloads import LastCommand, StartPayload, VmPayload
 from pyro_mcp.model.record import CommandRecord, MachineRecord
 from pyro_mcp.model.times import timestamp
 
@@ -51,14 +51,4 @@ def _last_command(command: CommandRecord) -> LastCommand:
         "exit_code": command.exit_code,
         "started_at": timestamp(command.started_at),
         "ended_at": None if command.ended_at is None else timestamp(command.ended_at),
-    }
-
-
-def network_payload(record: MachineRecord) -> NetworkPayload:
-    return {
-        "vm_id": record.vm_id,
-        "network_enabled": record.network,
-        "network_policy": "egress" if record.network else "off",
-        "addresses": [],
-        "published_ports": [],
     }

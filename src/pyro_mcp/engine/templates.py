@@ -23,8 +23,9 @@ from pyro_mcp.environments.templates import Shelf, Template
 from pyro_mcp.errors import PyroError
 from pyro_mcp.host import files, probe
 from pyro_mcp.host.command import Cancellation
-from pyro_mcp.machines.plan import SCRATCH, WORKSPACE_DISK, MachinePlan
+from pyro_mcp.machines.plan import SCRATCH, WORKSPACE_DISK, MachinePlan, NetworkPlan
 from pyro_mcp.machines.templates import make_template
+from pyro_mcp.model.network import GATEWAY, GUEST_ADDRESS, LINK_PREFIX, MTU, NAMESERVER
 from pyro_mcp.vmm.driver import Start
 
 LARGEST_MIB = 4096
@@ -135,7 +136,9 @@ class Templates:
             directory=self._machines / f"template-{secrets.token_hex(6)}",
             uid=self._uid,
             on_process=lambda _: None,
+            secrets=None,
             workspace=plan.workspace and replace(plan.workspace, baseline=plan.workspace.empty),
+            network=plan.network and NetworkPlan(connected=False),
         )
 
     def _ingredients(self, plan: MachinePlan) -> dict[str, object]:
@@ -151,6 +154,7 @@ class Templates:
             "vcpu_count": plan.vcpu_count,
             "mem_mib": plan.mem_mib,
             "mounted": not plan.kept,
+            "network": plan.network is not None and [GUEST_ADDRESS, LINK_PREFIX, GATEWAY, NAMESERVER, MTU],
             "tsc_khz": plan.tsc_khz,
             "kernel": environment.kernel_digest,
             "initramfs": self._digest(plan.initramfs),

@@ -10,7 +10,8 @@ from pyro_mcp._version import __version__
 from pyro_mcp.engine.environments import Environments
 from pyro_mcp.engine.lifecycle import Lifecycle
 from pyro_mcp.engine.live import Execution
-from pyro_mcp.engine.payloads import network_payload, start_payload, vm_payload
+from pyro_mcp.engine.networks import Networks
+from pyro_mcp.engine.payloads import start_payload, vm_payload
 from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.vmms import Vmms
 from pyro_mcp.errors import ConflictError, HostError, NotFoundError
@@ -18,6 +19,7 @@ from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.payloads import DeletePayload, NetworkPayload, ReapPayload, StartPayload, VmPayload
 from pyro_mcp.model.record import EndReason, MachineRecord, MachineState
 from pyro_mcp.model.requests import MachineRequest, new_vm_id, require_vm_id
+from pyro_mcp.net.namespace import require_tools as require_network_tools
 from pyro_mcp.state.commands import CommandTable
 from pyro_mcp.state.machines import MachineTable
 
@@ -32,6 +34,7 @@ class Vms:
         environments: Environments,
         lifecycle: Lifecycle,
         vmms: Vmms,
+        networks: Networks,
         *,
         on_change: Callable[[], None],
     ) -> None:
@@ -41,6 +44,7 @@ class Vms:
         self._environments = environments
         self._lifecycle = lifecycle
         self._vmms = vmms
+        self._networks = networks
         self._on_change = on_change
 
     @property
@@ -63,11 +67,7 @@ class Vms:
         The VM of a workspace lives and dies with that: none of the other verbs here knows it.
         """
         if request.network:
-            raise HostError(
-                "this version gives guests no network yet",
-                code="network-unavailable",
-                hint="run without --network; the guest then has no route anywhere",
-            )
+            require_network_tools()
         compat = request.allow_host_compat
         choice = await self._vmms.choose(vmm, require_isolation, None, allow_host_compat=compat)
         digest = ""
@@ -94,6 +94,7 @@ class Vms:
                 mem_mib=request.mem_mib,
                 ttl_seconds=request.ttl_seconds,
                 network=request.network,
+                allowed=request.allowed,
                 allow_host_compat=compat,
                 workspace_id=workspace_id,
                 driver=info.name,
@@ -171,8 +172,9 @@ class Vms:
         """The last ten, latest first."""
         return [start_payload(record) for record in self._table.started(_LAST_STARTS)]
 
-    def network_info(self, vm_id: str) -> NetworkPayload:
-        return network_payload(self.find(vm_id))
+    async def network_info(self, vm_id: str) -> NetworkPayload:
+        record = self.find(vm_id)
+        return await self._networks.info(record, self._lifecycle.live(vm_id).machine)
 
     def why_gone(self, vm_id: str) -> NotFoundError | None:
         """The reason why a VM that was there a moment ago is not any more; None if it still is."""

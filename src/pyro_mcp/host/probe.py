@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
 import os
@@ -15,6 +16,7 @@ from pyro_mcp.host.files import write_atomically
 from pyro_mcp.host.process import boot_id
 
 _KVM = Path("/dev/kvm")
+_TUN = Path("/dev/net/tun")
 _TRY_SECONDS = 10.0
 _PROC_SYS = Path("/proc/sys")
 _PROC_SELF = Path("/proc/self")
@@ -39,6 +41,8 @@ _TOOLS = {
     "mke2fs": "e2fsprogs",
     "nft": "nftables",
     "slirp4netns": "slirp4netns",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
     "unshare": "util-linux",
     "setpriv": "util-linux",
     "prlimit": "util-linux",
@@ -116,6 +120,16 @@ def kvm_remedy() -> str:
     group = _kvm_group()
     give_it = "" if group else "sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm && "
     return f"{give_it}sudo usermod -aG {group or 'kvm'} $USER, then log in again"
+
+
+def tun_remedy() -> str:
+    """What lets this user open the device behind TAPs, which guests' networks need; empty if it opens."""
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+        return f"sudo modprobe tun, or give the container {_TUN}" if missing else f"sudo chmod 666 {_TUN}"
+    return ""
 
 
 def kvm_cache(state_dir: Path) -> Path:

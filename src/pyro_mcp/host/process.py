@@ -115,9 +115,14 @@ class Detached:
 
 
 def spawn_detached(
-    argv: Sequence[str], *, output: int, inherit: Sequence[int] = (), environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    output: int,
+    inherit: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Detached:
-    """Start a process that outlives us: a session of its own, no stdin, stdout and stderr to the descriptor `output`.
+    """Start a process that outlives us: a session of its own, stdout and stderr to the descriptor `output`, no `stdin`.
 
     It inherits exactly the descriptors in `inherit`, under their own numbers, and our environment unless it is given
     one. Raises OSError if `argv[0]` cannot be executed.
@@ -125,7 +130,7 @@ def spawn_detached(
     child = subprocess.Popen(
         argv,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=output,
         stderr=output,
         pass_fds=inherit,

@@ -1,4 +1,4 @@
-"""The room a VMM runs in: nothing of the host but the files it was given, no privilege, no network.
+"""The room a VMM runs in: nothing of the host but the files it was given, no privilege, no network but the guest's.
 
 Both VMMs get the same jail, made by bubblewrap. Started as root, the VMM still becomes an unprivileged user of the
 host, in a user namespace in which it owns nothing but itself. It is spawned so that it does not notice when we end.
@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pyro_mcp.errors import HostError, PyroError, VmmError
-from pyro_mcp.host import process
+from pyro_mcp.host import process, userns
 from pyro_mcp.machines.log import Logged
 from pyro_mcp.model.machine import Bind, ProcessIdentity
+from pyro_mcp.net.namespace import Namespace
 from pyro_mcp.vmm.driver import VmmPlan
 
 _START_SECONDS = 20.0
@@ -36,27 +37,25 @@ _LINKS = (("usr/lib", "/lib"), ("usr/lib64", "/lib64"))
 _LOADER_CACHE = "/etc/ld.so.cache"
 _SETPRIV = "/usr/bin/setpriv"
 _UNSHARE = "/usr/bin/unshare"
-# How bubblewrap and unshare say that this host lets nobody make a user namespace, or gives no rights in it.
-_USERNS_REFUSED = (
-    "No permissions to create new namespace",
-    "No permissions to creating new namespace",
-    "Creating new namespace failed",
-    "setting up uid map",
-    "Failed RTM_NEWADDR",
-    "unshare failed",
-)
-_USERNS_HINT = (
-    "allow it: `sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000`, and on Ubuntu 24.04 "
-    "or later `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for bwrap"
-)
 
 
 class Jail(Logged):
     """Starts one VMM in a jail (`vmm.driver.Launcher`); its output goes to a log in the machine's directory."""
 
-    def __init__(self, directory: Path, *, uid: int | None, on_process: Callable[[ProcessIdentity], None]) -> None:
-        """`uid`: whom the VMM becomes where we are root, else None. `on_process` hears of it as soon as it exists."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        uid: int | None,
+        on_process: Callable[[ProcessIdentity], None],
+        network: Namespace | None = None,
+    ) -> None:
+        """`uid`: whom the VMM becomes where we are root, else None. `on_process` hears of it as soon as it exists.
+
+        `network` is where the other end of the guest's cable is; without one the VMM is in a namespace of its own.
+        """
         self._directory = directory
+        self._network = network
         super().__init__(directory)
         self._nodes: list[Path] = []
         self._uid = uid
@@ -74,8 +73,10 @@ class Jail(Logged):
         gate, blocked = socket.socketpair()
         with told, gate:
             with info, blocked:
-                argv = jail_argv(plan, devices, uid=self._uid, info=info.fileno(), block=blocked.fileno())
-                descriptors = (info.fileno(), blocked.fileno(), *inherited)
+                enter = () if self._network is None else self._network.enter()
+                argv = jail_argv(plan, devices, uid=self._uid, info=info.fileno(), block=blocked.fileno(), enter=enter)
+                lifeline = () if self._network is None else (self._network.lifeline,)
+                descriptors = (info.fileno(), blocked.fileno(), *lifeline, *inherited)
                 child = process.spawn_detached(argv, output=log, inherit=descriptors)
                 self._log.follow()
             try:
@@ -87,13 +88,15 @@ class Jail(Logged):
                 if isinstance(error, _NOT_STARTED):
                     raise self.explain(VmmError("the jail did not start", code="jail-failed")) from error
                 raise
+        if self._network is not None:
+            self._network.given()
         return identity
 
     def explain(self, failure: VmmError) -> PyroError:
         """`failure` with what the VMM, or the jail around it, has printed; HostError if the host is at fault."""
         log = self.process_log().strip()
-        if any(refusal in log for refusal in _USERNS_REFUSED):
-            return HostError("this host does not allow user namespaces", code="userns-disabled", hint=_USERNS_HINT)
+        if (refused := userns.refused(log)) is not None:
+            return refused
         if "Cannot allocate memory" in log:
             return HostError(
                 "this host does not have the memory for this machine",
@@ -160,12 +163,15 @@ async def _identity(told: socket.socket) -> ProcessIdentity:
     return process.identify(int(json.loads(text)["child-pid"]))
 
 
-def jail_argv(plan: VmmPlan, devices: Sequence[Bind], *, uid: int | None, info: int, block: int) -> tuple[str, ...]:
+def jail_argv(
+    plan: VmmPlan, devices: Sequence[Bind], *, uid: int | None, info: int, block: int, enter: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The command that runs `plan` in a jail. Pure.
 
     `devices` are the nodes to be seen for `plan.devices`. `uid` is the unprivileged user it becomes when started as
     root, None when started by an ordinary user, whose identity it keeps. bubblewrap writes the host's pid of the VMM to
-    the descriptor `info`, and runs the VMM once `block` can be read or was closed at its other end.
+    the descriptor `info`, and runs the VMM once `block` can be read or was closed at its other end. `enter` is what a
+    command begins with to run in the network namespace that is meant; without it, that is one with nothing in it.
     """
     # As root no user namespace yet: `_drop` makes it once it is no longer root.
     user = () if uid is not None else ("--unshare-user",)
@@ -173,9 +179,11 @@ def jail_argv(plan: VmmPlan, devices: Sequence[Bind], *, uid: int | None, info: 
         *("choom", "-n", str(_OOM_SCORE), "--"),
         *("prlimit", "--core=0:0", f"--nofile={_OPEN_FILES}:{_OPEN_FILES}"),
         *(f"--fsize={plan.max_file_bytes}", f"--as={plan.address_space_bytes}"),
+        *enter,
         "bwrap",
         *user,
-        *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
+        *("--unshare-pid", *(() if enter else ("--unshare-net",))),
+        *("--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
         *("--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"),
         *(_kept_capabilities() if uid is not None else ()),
         *_root(plan.binds, devices, drop_tools=uid is not None),
@@ -199,6 +207,8 @@ def _root(binds: Sequence[Bind], devices: Sequence[Bind], *, drop_tools: bool) -
         yield from ("--symlink", target, link)
     yield from ("--ro-bind-try", _LOADER_CACHE, _LOADER_CACHE)
     yield from ("--proc", "/proc", "--dev", "/dev")
+    for directory in sorted({str(Path(device.target).parent) for device in devices} - {"/dev"}):
+        yield from ("--dir", directory)
     for device in devices:
         yield from ("--dev-bind", str(device.source), device.target)
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")

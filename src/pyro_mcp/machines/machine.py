@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pyro_mcp.agent.client import GuestAgent, Work
 from pyro_mcp.agent.messages import Exited, Output
+from pyro_mcp.agent.wire import BodyKind
 from pyro_mcp.errors import GuestError, VmmError
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
+from pyro_mcp.machines.cable import Cable
 from pyro_mcp.machines.clock import ClockWatch
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import END_SECONDS, ended, means_end
 from pyro_mcp.machines.plan import WORKSPACE_DISK, MachinePlan
-from pyro_mcp.machines.steps import (
-    ADOPTION,
-    RUNNING_PARTS,
-    Assembly,
-    give_identity,
-    run_steps,
-    start_steps,
-    undo_steps,
-)
+from pyro_mcp.machines.steps import RUNNING_PARTS, adoption_steps, give_identity, start_steps
 
 _POWEROFF_SECONDS = 10.0
 # A guest whose host is gone must be able to write again soon.
@@ -67,7 +62,7 @@ class Machine:
         A machine that cannot be taken over is ended. Raises VmmError, GuestError.
         """
         assembly = Assembly(plan)
-        await run_steps(assembly, ADOPTION)
+        await run_steps(assembly, adoption_steps(plan))
         return cls(assembly)
 
     @property
@@ -79,6 +74,11 @@ class Machine:
     def devices(self) -> Mapping[str, str]:
         """Under which device node the guest finds each of its disks."""
         return self._assembly.running_vmm.endpoint.devices
+
+    @property
+    def cable(self) -> Cable | None:
+        """Its network, if it has one."""
+        return self._assembly.cable
 
     async def wait_end(self) -> str:
         """Wait until the machine has ended by itself; says how (`Vmm.wait`)."""
@@ -118,6 +118,22 @@ class Machine:
         """Do something in /workspace (`agent/work.py`). Raises GuestError, also for a machine that dies meanwhile."""
         async with self._explained() as agent, agent.work(name, parameters, sent) as work:
             yield work
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        name: str,
+        parameters: Mapping[str, object],
+        sent: AsyncIterator[bytes] | None = None,
+        *,
+        answers: Collection[BodyKind] = (),
+        patience_seconds: float | None = 0.0,
+    ) -> AsyncIterator[Work]:
+        """Something of what lives in the guest (`GuestAgent.ask`). Raises GuestError, as `work` does."""
+        async with self._explained() as agent:
+            asked = agent.ask(name, parameters, sent, answers=answers, patience_seconds=patience_seconds)
+            async with asked as work:
+                yield work
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[Path]:

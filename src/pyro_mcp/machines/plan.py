@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pyro_mcp.environments.templates import Template
 from pyro_mcp.machines.directory import HOST_WORKSPACE
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Disk, MachineSpec, ProcessIdentity
+from pyro_mcp.model.network import Allowed
 from pyro_mcp.vmm.driver import Driver
 
 SCRATCH = "scratch.ext4"
@@ -29,6 +31,18 @@ class WorkspaceDisks:
     baseline: Path
     blank: Path
     empty: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """What a machine's network lets through; `host` are this host's addresses, which it does not.
+
+    One that is not `connected` leads nowhere: for a machine to be saved.
+    """
+
+    allowed: tuple[Allowed, ...] = ()
+    host: frozenset[IPv4Address] = frozenset()
+    connected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,10 @@ class MachinePlan:
     """Whether a stopped machine left its disks: then what it is restored from has not mounted any yet."""
     workspace: WorkspaceDisks | None = None
     """Where it has a /workspace that outlives it; else that is a directory of its root."""
+    network: NetworkPlan | None = None
+    """What it can reach; without one it has no interface."""
+    secrets: Callable[[], Mapping[str, str]] | None = None
+    """Gives the values that it is told once it runs, by their names; None where there are none. Never is one saved."""
     image: Path | None = None
     """One more disk to write to, for who wants something of the machine as an image."""
 
@@ -83,6 +101,7 @@ class MachinePlan:
             initramfs=self.initramfs,
             disks=self._disks(),
             tsc_khz=self.tsc_khz,
+            network=self.network is not None,
         )
 
     def _disks(self) -> tuple[Disk, ...]:

@@ -1,4 +1,4 @@
-"""How a machine comes up: a list of named steps, each of which can undo itself.
+"""How machines come up: lists of named steps, each of which can undo itself.
 
 The names are public: they stand in errors, logs and `timings_ms`.
 """
@@ -9,61 +9,26 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 from pyro_mcp.agent.channel import Connector, SerialConnector
 from pyro_mcp.agent.client import GuestAgent
 from pyro_mcp.agent.unix import UnixConnector
 from pyro_mcp.agent.vsock import VsockConnector
 from pyro_mcp.disk.clone import clone
-from pyro_mcp.errors import PyroError
+from pyro_mcp.machines.assembly import Assembly, Step
+from pyro_mcp.machines.cable import Cable
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.ending import guard
 from pyro_mcp.machines.jail import Jail
 from pyro_mcp.machines.plan import LASTING, WORKSPACE_DISK, MachinePlan
 from pyro_mcp.machines.unjailed import Unjailed
-from pyro_mcp.vmm.driver import GuestEndpoint, Saved, Vmm
+from pyro_mcp.model.network import GATEWAY, GUEST_ADDRESS, LINK_PREFIX, MTU, NAMESERVER
+from pyro_mcp.vmm.driver import GuestEndpoint, Saved
 
 _WARM_MS = 30_000
 # A guest's clock is behind by as long as the request was on its way; the way back counts here, too.
 _CLOCK_SKEW_NS = 60_000_000
 _CLOCK_TRIES = 3
-
-
-@dataclass(slots=True)
-class Assembly:
-    """A machine being put together: the plan, and what the steps have added so far."""
-
-    plan: MachinePlan
-    made_directory: bool = False
-    made_disks: list[Path] = field(default_factory=list)
-    jail: Jail | Unjailed | None = None
-    vmm: Vmm | None = None
-    agent: GuestAgent | None = None
-    timings_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def running_vmm(self) -> Vmm:
-        assert self.vmm is not None, "no step has started the VMM yet"
-        return self.vmm
-
-    @property
-    def connected_agent(self) -> GuestAgent:
-        assert self.agent is not None, "no step has greeted the agent yet"
-        return self.agent
-
-
-class Step(Protocol):
-    """One thing that is done on the way up and undone on the way down. `undo` also works after a `do` that failed."""
-
-    name: str
-
-    async def do(self, machine: Assembly) -> None: ...
-
-    async def undo(self, machine: Assembly) -> None: ...
 
 
 class MakeDirectory:
@@ -117,6 +82,48 @@ class MakeWorkspace:
         pass  # it lives and dies with the directory
 
 
+class MakeNetwork:
+    """The namespace that the VMM runs in, and what leads out of it."""
+
+    name = "network"
+
+    async def do(self, machine: Assembly) -> None:
+        plan = machine.plan
+        assert plan.network is not None, "only a machine with a network needs one"
+        machine.cable = Cable(plan.directory, uid=plan.uid)
+        await machine.cable.make(plan.network)
+
+    async def undo(self, machine: Assembly) -> None:
+        if machine.cable is not None:
+            await machine.cable.close()
+
+
+class AdoptNetwork(MakeNetwork):
+    """The one that an earlier daemon made."""
+
+    async def do(self, machine: Assembly) -> None:
+        plan = machine.plan
+        assert plan.network is not None, "only a machine with a network has one to be found"
+        machine.cable = Cable(plan.directory, uid=plan.uid)
+        machine.cable.adopt()
+        await machine.cable.set_host(plan.network.host)
+
+
+class SetUpNetwork:
+    """The guest's end of its cable."""
+
+    name = "address"
+
+    async def do(self, machine: Assembly) -> None:
+        set_up = machine.connected_agent.network(
+            address=f"{GUEST_ADDRESS}/{LINK_PREFIX}", gateway=GATEWAY, nameserver=NAMESERVER, mtu=MTU
+        )
+        await guard(machine.running_vmm, set_up, deadline_seconds=60, waiting_for="the guest's network")
+
+    async def undo(self, machine: Assembly) -> None:
+        pass  # it lives and dies with the guest
+
+
 class StartVmm:
     """The VMM process in its jail, until its control socket answers."""
 
@@ -124,7 +131,7 @@ class StartVmm:
 
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
-        machine.jail = _launcher(plan)
+        machine.jail = _launcher(machine)
         machine.vmm = await plan.driver.boot(plan.spec, plan.directory, machine.jail)
 
     async def undo(self, machine: Assembly) -> None:
@@ -139,7 +146,7 @@ class StartSavableVmm(StartVmm):
 
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
-        machine.jail = _launcher(plan)
+        machine.jail = _launcher(machine)
         machine.vmm = await plan.driver.boot(plan.spec, plan.directory, machine.jail, savable=True)
 
 
@@ -151,7 +158,7 @@ class RestoreVmm(StartVmm):
     async def do(self, machine: Assembly) -> None:
         plan, template = machine.plan, machine.plan.template
         assert template is not None, "there is something to restore"
-        machine.jail = _launcher(plan)
+        machine.jail = _launcher(machine)
         saved = Saved(template.memory.descriptor, template.state.descriptor)
         machine.vmm = await plan.driver.restore(plan.spec, plan.directory, machine.jail, saved)
 
@@ -164,7 +171,7 @@ class AttachVmm:
     async def do(self, machine: Assembly) -> None:
         plan = machine.plan
         assert plan.running is not None, "only a machine that runs can be attached to"
-        machine.jail = _launcher(plan)
+        machine.jail = _launcher(machine)
         machine.jail.reopen_log()
         machine.vmm = await plan.driver.attach(plan.spec, plan.directory, plan.running, machine.jail)
 
@@ -250,6 +257,21 @@ class MountWorkspace:
         pass  # it lives and dies with the guest
 
 
+class GiveSecrets:
+    """The values that commands in it may be given, as files that no disk holds."""
+
+    name = "secrets"
+
+    async def do(self, machine: Assembly) -> None:
+        assert machine.plan.secrets is not None, "there is something to be given"
+        for name, value in (await asyncio.to_thread(machine.plan.secrets)).items():
+            giving = machine.connected_agent.secret(name, value)
+            await guard(machine.running_vmm, giving, deadline_seconds=60, waiting_for="the guest's secrets")
+
+    async def undo(self, machine: Assembly) -> None:
+        pass  # it lives and dies with the guest
+
+
 class WarmUp:
     """What every command needs first is read into the guest's memory: a shell, its library, its start-up files."""
 
@@ -270,20 +292,11 @@ async def _run(agent: GuestAgent) -> None:
             pass
 
 
-COLD_START: tuple[Step, ...] = (
-    MakeDirectory(),
-    CloneScratch(),
-    StartVmm(),
-    GreetAgent(),
-    GiveIdentity(),
-    MountDisks(),
-)
-_SAVABLE_START = (MakeDirectory(), CloneScratch(), StartSavableVmm(), GreetAgent(), GiveIdentity())
-_RESTORED_START = (MakeDirectory(), CloneScratch(), RestoreVmm(), GreetAgent(), GiveIdentity())
+_NEW = (MakeDirectory(), CloneScratch())
+COLD_START: tuple[Step, ...] = (*_NEW, StartVmm(), GreetAgent(), GiveIdentity(), MountDisks())
 HOST_START: tuple[Step, ...] = (MakeDirectory(), MakeWorkspace(), StartVmm(), GreetAgent())
 """Where commands run on the host itself: there is nothing to boot, to tell apart or to mount."""
-ADOPTION: tuple[Step, ...] = (AttachVmm(), GreetAgent())
-RUNNING_PARTS: tuple[Step, ...] = (StartVmm(), GreetAgent())
+RUNNING_PARTS: tuple[Step, ...] = (MakeNetwork(), StartVmm(), GreetAgent())
 """What a stop undoes; directory and disk stay for the next start."""
 
 
@@ -291,25 +304,46 @@ def start_steps(plan: MachinePlan) -> tuple[Step, ...]:
     """How the machine of `plan` comes up."""
     if plan.driver.info.on_host:
         return HOST_START
-    steps: tuple[Step, ...] = COLD_START
-    if plan.template is not None:
-        steps = (*_RESTORED_START, MountDisks()) if plan.kept else _RESTORED_START
-    return (*steps, MountWorkspace()) if plan.workspace is not None else steps
+    steps: list[Step] = [*_NEW, *_network(plan)]
+    steps += [StartVmm() if plan.template is None else RestoreVmm(), GreetAgent(), GiveIdentity()]
+    if plan.template is None or plan.kept:
+        steps += [MountDisks(), *_address(plan)]
+    if plan.workspace is not None:
+        steps.append(MountWorkspace())
+    if plan.secrets is not None:
+        steps.append(GiveSecrets())
+    return tuple(steps)
 
 
 def template_steps(plan: MachinePlan) -> tuple[Step, ...]:
     """How a machine comes up that those of `plan` are restored from: up to where they begin to differ.
 
     Machines with new disks are the same until their /workspace is mounted, and what every command needs has been read.
-    Those with disks of their own have nothing in common from the first mount on.
+    Those with disks of their own have nothing in common from the first mount on. A network is the same for all of them.
     """
-    return _SAVABLE_START if plan.kept else (*_SAVABLE_START, MountDisks(), WarmUp())
+    steps: tuple[Step, ...] = (*_NEW, *_network(plan), StartSavableVmm(), GreetAgent(), GiveIdentity())
+    return steps if plan.kept else (*steps, MountDisks(), *_address(plan), WarmUp())
 
 
-def _launcher(plan: MachinePlan) -> Jail | Unjailed:
+def adoption_steps(plan: MachinePlan) -> tuple[Step, ...]:
+    """How a machine that runs is taken over."""
+    return (AttachVmm(), AdoptNetwork(), GreetAgent()) if plan.network is not None else (AttachVmm(), GreetAgent())
+
+
+def _network(plan: MachinePlan) -> tuple[Step, ...]:
+    return () if plan.network is None else (MakeNetwork(),)
+
+
+def _address(plan: MachinePlan) -> tuple[Step, ...]:
+    return () if plan.network is None else (SetUpNetwork(),)
+
+
+def _launcher(machine: Assembly) -> Jail | Unjailed:
+    plan = machine.plan
     if plan.driver.info.on_host:
         return Unjailed(plan.directory, on_process=plan.on_process)
-    return Jail(plan.directory, uid=plan.uid, on_process=plan.on_process)
+    network = None if machine.cable is None else machine.cable.namespace
+    return Jail(plan.directory, uid=plan.uid, on_process=plan.on_process, network=network)
 
 
 def connector(endpoint: GuestEndpoint, *, deadline_seconds: float) -> Connector:
@@ -319,31 +353,3 @@ def connector(endpoint: GuestEndpoint, *, deadline_seconds: float) -> Connector:
     if endpoint.carrier == "unix":
         return UnixConnector(endpoint.path)
     return SerialConnector(endpoint.path, deadline_seconds=deadline_seconds)
-
-
-async def run_steps(machine: Assembly, steps: Sequence[Step]) -> None:
-    """Do all `steps` in order, timing each; when one fails or is cancelled, undo it and those before, last first."""
-    done: list[Step] = []
-    try:
-        for step in steps:
-            done.append(step)
-            started = time.perf_counter()
-            await step.do(machine)
-            machine.timings_ms[step.name] = round((time.perf_counter() - started) * 1000, 1)
-    except BaseException as error:
-        if isinstance(error, PyroError):
-            error.details.setdefault("step", done[-1].name)
-        await asyncio.shield(undo_steps(machine, done))
-        raise
-
-
-async def undo_steps(machine: Assembly, steps: Sequence[Step]) -> None:
-    """Undo all `steps`, last first, whatever single ones do; the first error is raised at the end."""
-    first_error: Exception | None = None
-    for step in reversed(steps):
-        try:
-            await step.undo(machine)
-        except Exception as error:  # noqa: BLE001 - everything must get its chance to be undone
-            first_error = first_error or error
-    if first_error is not None:
-        raise first_error

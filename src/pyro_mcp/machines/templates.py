@@ -7,15 +7,10 @@ from pathlib import Path
 
 from pyro_mcp.environments.templates import Template
 from pyro_mcp.host.sealed import seal
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
 from pyro_mcp.machines.directory import remove_directory
 from pyro_mcp.machines.plan import MachinePlan
-from pyro_mcp.machines.steps import (
-    RUNNING_PARTS,
-    Assembly,
-    run_steps,
-    template_steps,
-    undo_steps,
-)
+from pyro_mcp.machines.steps import RUNNING_PARTS, template_steps
 from pyro_mcp.vmm.driver import SAVED_MEMORY, SAVED_STATE
 
 

@@ -57,6 +57,8 @@ class MachineSpec:
     disks: tuple[Disk, ...]
     tsc_khz: int
     """Rate of this host's TSC; a guest that must calibrate it by itself hangs on a busy host."""
+    network: bool = False
+    """Whether it has a network interface, on the TAP of the namespace that its VMM runs in (`model/network.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

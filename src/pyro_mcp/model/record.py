@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pyro_mcp.model.machine import ExecutionMode, Isolation, ProcessIdentity
+from pyro_mcp.model.network import Allowed
 
 
 class MachineState(StrEnum):
@@ -59,6 +60,8 @@ class MachineRecord:
     process: ProcessIdentity | None = None
     allow_host_compat: bool = False
     workspace_id: str | None = None
+    allowed: tuple[Allowed, ...] = ()
+    """What its network lets through beyond what is public."""
 
 
 class CommandState(StrEnum):

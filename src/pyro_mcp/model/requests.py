@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pyro_mcp.config import MEM_MIB_RANGE, TIMEOUT_RANGE, TTL_RANGE, VCPU_RANGE, WORKSPACE_TTL_RANGE
 from pyro_mcp.errors import NotFoundError, UsageError
 from pyro_mcp.model.machine import Isolation
+from pyro_mcp.model.network import Allowed, require_allowed
 
 _VM_ID = re.compile(r"vm-[0-9a-f]{12}")
 _WORKSPACE_ID = re.compile(r"ws-[0-9a-f]{12}")
@@ -34,6 +35,7 @@ class MachineRequest:
     ttl_seconds: int = 600
     network: bool = False
     allow_host_compat: bool = False
+    allow: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         require_text("environment", self.environment)
@@ -42,6 +44,11 @@ class MachineRequest:
         require_range("ttl_seconds", self.ttl_seconds, TTL_RANGE)
         require_bool("network", self.network)
         require_bool("allow_host_compat", self.allow_host_compat)
+        require_allowed(self.allow, networked=self.network)
+
+    @property
+    def allowed(self) -> tuple[Allowed, ...]:
+        return require_allowed(self.allow, networked=self.network)
 
 
 @dataclass(frozen=True, slots=True)

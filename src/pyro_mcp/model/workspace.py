@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pyro_mcp.model.network import Allowed, NetworkPolicy
 from pyro_mcp.model.record import CommandState, EndReason
+from pyro_mcp.model.secrets import SecretInfo
 
 WORKSPACE_PATH = "/workspace"
 BASELINE = "baseline"
@@ -65,6 +67,9 @@ class WorkspaceRecord:
     last_reset_at: float | None = None
     ended_at: float | None = None
     end_reason: EndReason | None = None
+    network_policy: NetworkPolicy = NetworkPolicy.OFF
+    allowed: tuple[Allowed, ...] = ()
+    secrets: tuple[SecretInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

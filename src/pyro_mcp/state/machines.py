@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from pyro_mcp.model.machine import ExecutionMode, Isolation, ProcessIdentity
+from pyro_mcp.model.network import Allowed
 from pyro_mcp.model.record import EndReason, MachineRecord, MachineState
 from pyro_mcp.state.database import Database
 
@@ -23,6 +24,7 @@ class MachineTable:
         """Store a new machine; its `slot` is given out here."""
         generated = {"slot", "process", "timings_ms"}
         values = {name: value for name, value in asdict(record).items() if name not in generated}
+        values["allowed"] = ranges_json(record.allowed)
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         with self._database.transaction() as connection:
             # Column names come from the dataclass, never from a caller.
@@ -120,4 +122,13 @@ def _record(row: sqlite3.Row) -> MachineRecord:
         process=process,
         allow_host_compat=bool(row["allow_host_compat"]),
         workspace_id=row["workspace_id"],
+        allowed=ranges_of(row["allowed"]),
     )
+
+
+def ranges_json(allowed: Iterable[Allowed]) -> str:
+    return json.dumps([str(entry) for entry in allowed])
+
+
+def ranges_of(text: str) -> tuple[Allowed, ...]:
+    return tuple(Allowed.parse(entry) for entry in json.loads(text))

@@ -7,14 +7,17 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
+from pyro_mcp.model.network import NetworkPolicy
 from pyro_mcp.model.record import EndReason
+from pyro_mcp.model.secrets import SecretInfo, SecretSource
 from pyro_mcp.model.workspace import Seed, SeedMode, SnapshotRecord, WorkspaceRecord, WorkspaceState
 from pyro_mcp.state.database import Database
+from pyro_mcp.state.machines import ranges_json, ranges_of
 
 KEEP_DELETED = 1000
 """How many records of deleted workspaces are kept to answer late questions."""
 
-_JSON = ("labels", "seed")
+_JSON = ("labels", "seed", "secrets")
 
 
 class WorkspaceTable:
@@ -23,6 +26,7 @@ class WorkspaceTable:
 
     def insert(self, record: WorkspaceRecord) -> None:
         values = {name: json.dumps(value) if name in _JSON else value for name, value in asdict(record).items()}
+        values["allowed"] = ranges_json(record.allowed)
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         with self._database.transaction() as connection:
             # Column names come from the dataclass, never from a caller.
@@ -58,6 +62,7 @@ class WorkspaceTable:
             if target is WorkspaceState.DELETED:
                 connection.execute("DELETE FROM snapshots WHERE workspace_id = ?", (workspace_id,))
                 connection.execute("DELETE FROM workspace_commands WHERE workspace_id = ?", (workspace_id,))
+                connection.execute("DELETE FROM services WHERE workspace_id = ?", (workspace_id,))
                 connection.execute(
                     "DELETE FROM workspaces WHERE state = 'deleted' AND slot <= (SELECT max(slot) FROM workspaces) - ?",
                     (KEEP_DELETED,),
@@ -83,6 +88,7 @@ class WorkspaceTable:
             ).rowcount
             if changed:
                 connection.execute("DELETE FROM workspace_commands WHERE workspace_id = ?", (workspace_id,))
+                connection.execute("DELETE FROM services WHERE workspace_id = ?", (workspace_id,))
         return changed == 1
 
     def describe(self, workspace_id: str, *, name: str | None, labels: Mapping[str, str]) -> None:
@@ -134,7 +140,11 @@ def _record(row: sqlite3.Row) -> WorkspaceRecord:
     seed = json.loads(values["seed"])
     values["seed"] = Seed(**{**seed, "mode": SeedMode(seed["mode"]), "skipped": tuple(seed["skipped"])})
     values["labels"] = json.loads(values["labels"])
+    secrets = json.loads(values["secrets"])
+    values["secrets"] = tuple(SecretInfo(entry["name"], SecretSource(entry["source_kind"])) for entry in secrets)
     values["state"] = WorkspaceState(values["state"])
+    values["network_policy"] = NetworkPolicy(values["network_policy"])
+    values["allowed"] = ranges_of(values["allowed"])
     values["end_reason"] = EndReason(values["end_reason"]) if values["end_reason"] else None
     return WorkspaceRecord(**values)
 

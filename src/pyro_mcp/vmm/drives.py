@@ -1,4 +1,4 @@
-"""Where a VMM finds the files of a machine, and where its guest finds the disks. Pure.
+"""Where a VMM finds the files and devices of a machine, and where its guest finds the disks. Pure.
 
 Inside the jail every file has a fixed name, so nothing that a caller names gets into a VMM's own language.
 """
@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, MachineSpec
+
+TUN = Path("/dev/net/tun")
+"""The device behind TAPs, for a machine with a network interface."""
 
 MACHINE_DIRECTORY = "/vm"
 """The VMM's working directory: `kernel`, `initramfs`, and `disk0`, `disk1`, … in the order of the spec."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,20 @@ def test_the_way_to_kvm_is_the_group_of_its_node(monkeypatch: pytest.MonkeyPatch
     assert probe.kvm_remedy().startswith(give_it_away)
     (tmp_path / "kvm").unlink()
     assert probe.kvm_remedy().startswith(give_it_away)
+
+
+def test_the_way_to_taps_is_opened_not_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(probe, "_TUN", tmp_path / "tun")
+    assert probe.tun_remedy().startswith("sudo modprobe tun")
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(str(tmp_path / "tun"))  # as a node without a driver, it is there and does not open
+    assert probe.tun_remedy().startswith("sudo modprobe tun")
+    (tmp_path / "tun").unlink()
+    (tmp_path / "tun").mkdir()
+    assert probe.tun_remedy() == f"sudo chmod 666 {tmp_path / 'tun'}"
+    (tmp_path / "tun").rmdir()
+    (tmp_path / "tun").touch()
+    assert probe.tun_remedy() == ""
 
 
 def test_a_trial_of_kvm_is_remembered_for_this_boot(tmp_path: Path) -> None:

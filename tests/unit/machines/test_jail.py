@@ -54,6 +54,20 @@ def test_a_users_jail_is_the_golden_one() -> None:
     assert jail_argv(PLAN, (), uid=None, info=5, block=6) == tuple(shlex.split(AS_A_USER))
 
 
+def test_a_machine_with_a_network_is_in_that_and_in_no_other() -> None:
+    enter = ("nsenter", "--net=/proc/7/ns/net", "--")
+    there = AS_A_USER.replace("bwrap", "nsenter --net=/proc/7/ns/net -- bwrap").replace("--unshare-net ", "")
+
+    assert jail_argv(PLAN, (), uid=None, info=5, block=6, enter=enter) == tuple(shlex.split(there))
+
+
+def test_a_device_in_a_directory_can_be_reached_by_everybody() -> None:
+    node = Bind(Path("/state/tun"), "/dev/net/tun", read_only=False)
+    argv = " ".join(jail_argv(PLAN, (node,), uid=4711, info=5, block=6))
+
+    assert "--dev /dev --dir /dev/net --dev-bind /state/tun /dev/net/tun --remount-ro /dev" in argv
+
+
 def test_roots_jail_drops_to_an_unprivileged_user() -> None:
     assert jail_argv(PLAN, (), uid=4711, info=5, block=6) == tuple(shlex.split(AS_ROOT))
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from pyro_mcp.errors import VmmError
-from pyro_mcp.machines.plan import MachinePlan
-from pyro_mcp.machines.steps import COLD_START, HOST_START, Assembly, run_steps, undo_steps
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
+from pyro_mcp.machines.plan import MachinePlan, WorkspaceDisks
+from pyro_mcp.machines.steps import COLD_START, HOST_START, adoption_steps, start_steps, template_steps
+from pyro_mcp.vmm.registry import named
 
 
 class Recorded:
@@ -76,3 +80,30 @@ async def test_an_undo_that_fails_does_not_keep_others_from_being_undone(machine
 def test_the_names_of_the_steps_are_public_and_unique() -> None:
     assert [step.name for step in COLD_START] == ["directory", "scratch", "vmm", "agent", "identity", "mount"]
     assert [step.name for step in HOST_START] == ["directory", "workspace", "vmm", "agent"]
+
+
+PLAN = MachinePlan(
+    vm_id="vm-1",
+    directory=Path("/state/vm-1"),
+    uid=None,
+    driver=named("qemu", Path("/none")),
+    environment=None,
+    initramfs=Path("/cache/initrd"),
+    blank_scratch=None,
+    vcpu_count=1,
+    mem_mib=512,
+    tsc_khz=1,
+    boot_timeout_seconds=1.0,
+    on_process=lambda _: None,
+    workspace=WorkspaceDisks(Path("/b"), Path("/c"), Path("/e")),
+)
+
+
+def test_secrets_are_given_last_to_who_has_some_and_never_before_a_machine_is_saved() -> None:
+    assert "secrets" not in [step.name for step in start_steps(PLAN)]
+    plan = replace(PLAN, secrets=lambda: {"A": "canary"})
+    assert [step.name for step in start_steps(plan)][-2:] == ["workspace", "secrets"]
+    for kept in (False, True):
+        assert "secrets" not in [step.name for step in template_steps(replace(plan, kept=kept))]
+    assert "secrets" not in [step.name for step in adoption_steps(plan)]
+    assert "canary" not in repr(plan)

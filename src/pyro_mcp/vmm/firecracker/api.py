@@ -47,6 +47,7 @@ class Resource:
 MACHINE = Resource("PUT", "/machine-config")
 BOOT_SOURCE = Resource("PUT", "/boot-source")
 DRIVE = Resource("PUT", "/drives", key="drive_id")
+NETWORK = Resource("PUT", "/network-interfaces", key="iface_id")
 VSOCK = Resource("PUT", "/vsock")
 ACTION = Resource("PUT", "/actions")
 STATE = Resource("PATCH", "/vm")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
+from pyro_mcp.model.network import GUEST_MAC, TAP
 from pyro_mcp.vmm import drives
 from pyro_mcp.vmm.driver import SAVED_MEMORY, SAVED_STATE, Start, VmmPlan
-from pyro_mcp.vmm.firecracker.api import BOOT_SOURCE, DRIVE, MACHINE, VSOCK, Request
+from pyro_mcp.vmm.firecracker.api import BOOT_SOURCE, DRIVE, MACHINE, NETWORK, VSOCK, Request
 
 KVM = Path("/dev/kvm")
 
@@ -46,7 +47,7 @@ def plan_firecracker(spec: MachineSpec, binary: Path, directory: Path, start: St
         ),
         max_file_bytes=_MAX_FILE_BYTES,
         address_space_bytes=(spec.mem_mib + _OVERHEAD_MIB) * _MIB,
-        devices=(KVM,),
+        devices=(KVM, drives.TUN) if spec.network else (KVM,),
     )
 
 
@@ -56,6 +57,7 @@ def configuration(spec: MachineSpec) -> tuple[Request, ...]:
         MACHINE(vcpu_count=spec.vcpu_count, mem_size_mib=spec.mem_mib),
         BOOT_SOURCE(kernel_image_path="kernel", initrd_path="initramfs", boot_args=_COMMAND_LINE),
         *_drives(spec.disks),
+        *((NETWORK(iface_id="net", guest_mac=GUEST_MAC, host_dev_name=TAP),) if spec.network else ()),
         VSOCK(guest_cid=_GUEST_CID, uds_path=f"{ROOM}/{VSOCK_SOCKET}"),
     )
 

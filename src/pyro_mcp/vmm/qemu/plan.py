@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
+from pyro_mcp.model.network import GUEST_MAC, TAP
 from pyro_mcp.vmm import drives
 from pyro_mcp.vmm.driver import SAVED_MEMORY, Start, VmmPlan
 
@@ -51,6 +52,7 @@ def plan_qemu(spec: MachineSpec, directory: Path, descriptors: Mapping[str, int]
         binds=tuple(_binds(spec, directory, start)),
         max_file_bytes=_MAX_FILE_BYTES,
         address_space_bytes=(spec.mem_mib + _OVERHEAD_MIB) * _MIB,
+        devices=(drives.TUN,) if spec.network else (),
     )
 
 
@@ -89,11 +91,17 @@ def _argv(spec: MachineSpec, descriptors: Mapping[str, int], start: Start) -> It
     yield from ("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}")
     for number, disk in enumerate(spec.disks):
         yield from ("-drive", _drive(number, disk), "-device", f"virtio-blk-device,drive=disk{number}")
+    if spec.network:
+        yield from ("-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no,vhost=off")
+        yield from ("-device", f"virtio-net-device,netdev=net,mac={GUEST_MAC}")
 
 
 def _memory(spec: MachineSpec, descriptors: Mapping[str, int], start: Start) -> Iterator[str]:
-    """The machine and its memory. What is saved is left out of the device state because it is shared, or was."""
-    machine, size = "microvm,pcie=off,rtc=on,usb=off,graphics=off", f"{spec.mem_mib}M"
+    """The machine and its memory. What is saved is left out of the device state because it is shared, or was.
+
+    What is in there is the guest's own, secrets too: it gets into no core file of QEMU's, whoever takes those here.
+    """
+    machine, size = "microvm,pcie=off,rtc=on,usb=off,graphics=off,dump-guest-core=off", f"{spec.mem_mib}M"
     if start is Start.COLD:
         yield from ("-M", machine, "-m", size)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pyro_mcp.model.machine import Bind, Disk, MachineSpec
@@ -79,3 +80,20 @@ def test_memory_and_files_are_bounded() -> None:
     plan = plan_firecracker(SPEC, Path("/f"), Path("/d"), Start.COLD)
     assert plan.address_space_bytes == 2048 << 20
     assert plan.max_file_bytes == 64 << 30
+
+
+def test_a_network_is_the_tap_of_its_namespace() -> None:
+    spec = replace(SPEC, network=True)
+    added = [request for request in configuration(spec) if request not in configuration(SPEC)]
+
+    assert [(request.method, request.path, request.body) for request in added] == [
+        (
+            "PUT",
+            "/network-interfaces/net",
+            {"iface_id": "net", "guest_mac": "02:50:59:52:4f:02", "host_dev_name": "tap0"},
+        )
+    ]
+    assert plan_firecracker(spec, Path("/fc"), Path("/state/vm-1"), Start.COLD).devices == (
+        Path("/dev/kvm"),
+        Path("/dev/net/tun"),
+    )

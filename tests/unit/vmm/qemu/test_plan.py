@@ -26,7 +26,7 @@ MACHINE = Path("/state/vm-1")
 
 GOLDEN = """
 /usr/bin/qemu-system-x86_64
--M microvm,pcie=off,rtc=on,usb=off,graphics=off -m 1024M
+-M microvm,pcie=off,rtc=on,usb=off,graphics=off,dump-guest-core=off -m 1024M
 -accel tcg,thread=single,tb-size=64
 -cpu max,-erms,-fsrm -smp 1
 -nodefaults -no-user-config -display none
@@ -108,7 +108,7 @@ def memory_options(start: Start) -> list[str]:
 
 def test_the_memory_of_a_savable_machine_is_a_file_that_it_alone_writes() -> None:
     assert memory_options(Start.SAVABLE) == shlex.split(
-        "microvm,pcie=off,rtc=on,usb=off,graphics=off,memory-backend=ram "
+        "microvm,pcie=off,rtc=on,usb=off,graphics=off,dump-guest-core=off,memory-backend=ram "
         "-object memory-backend-file,id=ram,size=1024M,mem-path=memory,share=on"
     )
     binds = plan_qemu(SPEC, MACHINE, DESCRIPTORS, Start.SAVABLE).binds
@@ -117,7 +117,7 @@ def test_the_memory_of_a_savable_machine_is_a_file_that_it_alone_writes() -> Non
 
 def test_a_restored_machine_maps_its_memory_privately_and_waits_for_its_state() -> None:
     assert memory_options(Start.RESTORED) == shlex.split(
-        "microvm,pcie=off,rtc=on,usb=off,graphics=off,memory-backend=ram "
+        "microvm,pcie=off,rtc=on,usb=off,graphics=off,dump-guest-core=off,memory-backend=ram "
         "-object memory-backend-file,id=ram,size=1024M,mem-path=/proc/self/fd/5,share=off -incoming defer"
     )
 
@@ -127,3 +127,12 @@ def test_a_restored_machine_sees_only_the_beginning_of_its_kernel() -> None:
     assert "-initrd" not in plan.argv
     booted = cold(SPEC).binds
     assert plan.binds == (*booted[:3], Bind(MACHINE / "kernel.head", "/vm/kernel"), *booted[5:])
+
+
+def test_a_network_is_the_tap_of_its_namespace() -> None:
+    plan = cold(replace(SPEC, network=True))
+
+    added = "-netdev tap,id=net,ifname=tap0,script=no,downscript=no,vhost=off "
+    added += "-device virtio-net-device,netdev=net,mac=02:50:59:52:4f:02"
+    assert plan.argv == (*cold(SPEC).argv, *added.split())
+    assert (plan.devices, cold(SPEC).devices) == ((Path("/dev/net/tun"),), ())
