@@ -7,7 +7,6 @@ A client that goes away cancels its operation, and what the operation made is un
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import Receive, Scope, Send
 
 from pyro_mcp.agent.messages import OutputStream
-from pyro_mcp.errors import DaemonError, HostError, PyroError
+from pyro_mcp.daemon.failures import foreseen
+from pyro_mcp.errors import DaemonError, PyroError
 from pyro_mcp.model.frames import Kind, encode_frame
 
 _log = logging.getLogger(__name__)
@@ -71,23 +71,11 @@ async def _answer(work: Work, sink: FrameSink) -> None:
     except PyroError as error:
         _log.info("refused or failed: %s (%s)", error.message, error.code)
         await sink.frame(Kind.ERROR, _json(error.to_wire()), last=True)
-    except OSError as error:
-        _log.exception("an operation failed on this host")
-        await sink.frame(Kind.ERROR, _json(_host_error(error).to_wire()), last=True)
-    except Exception:  # noqa: BLE001 - the edge of the daemon: a bug ends one operation, not the process
+    except Exception as error:  # noqa: BLE001 - the edge of the daemon: a bug ends one operation, not the process
         _log.exception("an operation failed in a way nobody foresaw")
-        bug = PyroError("pyro failed in a way nobody foresaw", code="internal", hint="see `pyro daemon logs`")
-        await sink.frame(Kind.ERROR, _json(bug.to_wire()), last=True)
+        await sink.frame(Kind.ERROR, _json(foreseen(error).to_wire()), last=True)
     else:
         await sink.frame(Kind.RESULT, _json(result), last=True)
-
-
-def _host_error(error: OSError) -> HostError:
-    """What the operating system refused where nobody expected it: a full disk, a file somebody took away."""
-    where = f" ({error.filename})" if error.filename else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    code, hint = ("no-space", "free some space") if full else ("host-io", "see `pyro daemon logs`")
-    return HostError(f"{error.strerror or error}{where}", code=code, hint=hint)
 
 
 async def _disconnect(receive: Receive) -> None:

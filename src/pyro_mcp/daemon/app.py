@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
+import secrets as randomness
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from pyro_mcp._version import __version__
 from pyro_mcp.daemon.answers import FramedAnswer, FrameSink
 from pyro_mcp.daemon.call import Call
 from pyro_mcp.daemon.inbox import Inbox
+from pyro_mcp.daemon.redacted import RedactedSink, Redaction, redacted
 from pyro_mcp.daemon.routes import prepare
 from pyro_mcp.engine.engine import Engine
 from pyro_mcp.errors import DaemonError, UsageError
@@ -57,7 +58,7 @@ class App:
         body = await _bounded_body(request)
         name = request.path_params["name"]
         agreed = request.headers.get("pyro-version"), request.headers.get("pyro-settings")
-        request_id = request.headers.get("pyro-request") or secrets.token_hex(8)
+        request_id = request.headers.get("pyro-request") or randomness.token_hex(8)
 
         async def work(sink: FrameSink) -> Mapping[str, object]:
             if name == "daemon_stop":
@@ -76,15 +77,17 @@ class App:
 
     async def _operate(self, name: str, body: bytes, sink: FrameSink, request_id: str) -> Mapping[str, object]:
         arguments, context = _parse(body)
-        inbox = Inbox()
+        inbox, redaction = Inbox(), Redaction()
         call = Call(
             engine=self._engine,
-            sink=sink,
+            sink=RedactedSink(sink, redaction),
             vmm=str(context.get("vmm") or "auto"),
             require_isolation=context.get("require_isolation"),
             stdin=inbox.read(),
+            redaction=redaction,
         )
-        operation: Awaitable[Mapping[str, object]] = prepare(name, call, arguments)
+        secrets = self._engine.secrets
+        operation = redacted(secrets, redaction, name, arguments, lambda: prepare(name, call, arguments))
         task = asyncio.current_task()
         assert task is not None
         self._active[request_id] = task

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pyro_mcp.daemon.redacted import Redaction
 from pyro_mcp.engine.engine import Engine
 from pyro_mcp.engine.sink import Sink
 
@@ -16,7 +17,8 @@ Operation = Callable[..., Awaitable[Payload]]
 class Call:
     """What every operation gets beside its arguments. `vmm` and `require_isolation` are the client's settings.
 
-    `stdin` is what the client sends along behind its arguments, to its end.
+    `stdin` is what the client sends along behind its arguments, to its end. `redaction` is what its answer must not
+    hold: that of the workspace that it names, or what the operation finds out itself.
     """
 
     engine: Engine
@@ -24,3 +26,4 @@ class Call:
     vmm: str
     require_isolation: object
     stdin: AsyncIterator[bytes] | None = None
+    redaction: Redaction = field(default_factory=Redaction)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Mapping
 
-from pyro_mcp.daemon import workspace_routes
+from pyro_mcp.daemon import living_routes, workspace_routes
 from pyro_mcp.daemon.call import Call, Operation, Payload
 from pyro_mcp.engine import run
 from pyro_mcp.errors import NotFoundError, UsageError
@@ -64,7 +64,7 @@ async def status_vm(call: Call, *, vm_id: str) -> Payload:
 
 
 async def network_info_vm(call: Call, *, vm_id: str) -> Payload:
-    return call.engine.vms.network_info(vm_id)
+    return await call.engine.vms.network_info(vm_id)
 
 
 async def reap_expired(call: Call) -> Payload:
@@ -109,6 +109,7 @@ OPERATIONS: Mapping[str, Operation] = {
         inspect_environment,
         prune_environments,
         *workspace_routes.ROWS,
+        *living_routes.ROWS,
     )
 }
 

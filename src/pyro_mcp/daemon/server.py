@@ -23,9 +23,11 @@ from pyro_mcp._version import __version__
 from pyro_mcp.config import Settings
 from pyro_mcp.daemon.app import App
 from pyro_mcp.daemon.clock import Clock
+from pyro_mcp.daemon.redacted import RedactedFormatter
 from pyro_mcp.engine.engine import Engine
 from pyro_mcp.errors import PyroError
 from pyro_mcp.host import sockets
+from pyro_mcp.host.private import keep_memory_private
 from pyro_mcp.host.statedir import open_private, prepare_state_dir
 
 _LOG_BYTES = 1 << 20
@@ -63,16 +65,17 @@ def main(readiness: int) -> None:
     try:
         settings = Settings.from_environment()
         with _locked(settings.state_dir), _listening(settings.daemon_socket) as listener:
-            _log_to(settings.daemon_log)
-            asyncio.run(_serve(settings, listener, readiness))
+            log = _log_to(settings.daemon_log)
+            asyncio.run(_serve(settings, listener, readiness, log))
     except PyroError as error:
         _report(readiness, error.to_wire())
         raise SystemExit(error.exit_status) from None
 
 
-async def _serve(settings: Settings, listener: socket.socket, readiness: int) -> None:
+async def _serve(settings: Settings, listener: socket.socket, readiness: int, log: RedactedFormatter) -> None:
     stop = asyncio.Event()
     engine = Engine(settings, on_change=lambda: clock.changed())
+    log.redact = engine.secrets.redact
     app = App(engine, on_change=lambda: clock.changed(), on_stop=stop.set)
     clock = Clock(engine, busy=lambda: app.operations > 0, idle_seconds=settings.daemon_idle_seconds)
     server = _Server(
@@ -112,6 +115,7 @@ async def _serve(settings: Settings, listener: socket.socket, readiness: int) ->
 def _forget_the_starter() -> None:
     """Limits and file mode of whoever happened to start us are not those of everybody whom we serve."""
     os.umask(0o077)
+    keep_memory_private()
     for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS):
         _soft, hard = resource.getrlimit(limit)
         if limit == resource.RLIMIT_NOFILE and hard == resource.RLIM_INFINITY:
@@ -148,11 +152,13 @@ def _listening(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
-def _log_to(path: Path) -> None:
+def _log_to(path: Path) -> RedactedFormatter:
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    formatter = RedactedFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return formatter
 
 
 def _report(readiness: int, message: dict[str, object]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from pyro_mcp.daemon.call import Call, Payload
 from pyro_mcp.engine.executions import Execution
 from pyro_mcp.engine.files import TEXT_BYTES
-from pyro_mcp.errors import HostError, UsageError
+from pyro_mcp.errors import UsageError
+from pyro_mcp.model.network import NetworkPolicy, require_policy
 from pyro_mcp.model.paths import working_directory
 from pyro_mcp.model.record import EndReason
 from pyro_mcp.model.requests import (
@@ -23,6 +24,7 @@ from pyro_mcp.model.requests import (
     require_timeout,
     require_title,
 )
+from pyro_mcp.model.secrets import require_secret_env
 from pyro_mcp.model.workspace import BASELINE, WORKSPACE_PATH
 
 _READ_BYTES = 65_536
@@ -36,34 +38,41 @@ async def create_workspace(
     mem_mib: int = 1024,
     ttl_seconds: int = 600,
     network_policy: str = "off",
+    allow: list[str] | None = None,
     allow_host_compat: bool = False,
     require_isolation: str | None = None,
     seed_path: str | None = None,
     name: str | None = None,
     labels: object = None,
+    secrets: object = None,
 ) -> Payload:
-    request = MachineRequest(environment, vcpu_count=vcpu_count, mem_mib=mem_mib)
-    _require_no_network(network_policy)
+    given = await call.engine.secrets.requested(secrets if secrets is not None else [])
+    call.redaction.redactor = redactor = given.redactor  # from here on, of whatever this says
+    policy = require_policy(network_policy)
+    networked = policy is not NetworkPolicy.OFF
+    request = MachineRequest(environment, vcpu_count=vcpu_count, mem_mib=mem_mib, network=networked, allow=allow)
     require_bool("allow_host_compat", allow_host_compat)  # it permits nothing here: a workspace is always a VM
     record = await call.engine.workspaces.create(
         request,
         call.sink,
+        policy=policy,
         ttl_seconds=require_life(ttl_seconds),
         seed_path=_host_path("seed_path", seed_path) if seed_path is not None else None,
-        name=require_title(name) if name is not None else None,
-        labels=require_labels(labels if labels is not None else {}),
+        name=redactor.redact_text(require_title(name)) if name is not None else None,
+        labels=given.labels(require_labels(labels if labels is not None else {})),
+        secrets=given,
         vmm=call.vmm,
         require_isolation=parse_isolation(require_isolation or call.require_isolation),
     )
-    return call.engine.workspace(record.workspace_id)
+    return await call.engine.workspace(record.workspace_id)
 
 
 async def list_workspaces(call: Call) -> Payload:
-    return call.engine.list_workspaces()
+    return await call.engine.list_workspaces()
 
 
 async def status_workspace(call: Call, *, workspace_id: str) -> Payload:
-    return call.engine.workspace(workspace_id)
+    return await call.engine.workspace(workspace_id)
 
 
 async def update_workspace(
@@ -79,17 +88,18 @@ async def update_workspace(
     record = call.engine.workspaces.find(workspace_id)
     if name is not None and require_bool("clear_name", clear_name):
         raise UsageError("name and clear_name exclude each other")
-    added = require_labels(labels if labels is not None else {})
+    redact = call.redaction.redactor.redact_text
+    added = {key: redact(text) for key, text in require_labels(labels if labels is not None else {}).items()}
     removed = clear_labels if clear_labels is not None else []
     if not isinstance(removed, list) or not all(isinstance(key, str) for key in removed):
         raise UsageError("clear_labels must be a list of keys")
     life = require_life(ttl_seconds) if ttl_seconds is not None else None
-    title = None if clear_name else require_title(name) if name is not None else record.name
+    title = None if clear_name else redact(require_title(name)) if name is not None else record.name
     kept = {key: value for key, value in record.labels.items() if key not in removed}
     call.engine.workspaces.describe(workspace_id, name=title, labels=require_labels({**kept, **added}))
     if life is not None:
         call.engine.workspaces.set_life(workspace_id, life)
-    return call.engine.workspace(workspace_id)
+    return await call.engine.workspace(workspace_id)
 
 
 async def delete_workspace(call: Call, *, workspace_id: str) -> Payload:
@@ -99,12 +109,12 @@ async def delete_workspace(call: Call, *, workspace_id: str) -> Payload:
 
 async def start_workspace(call: Call, *, workspace_id: str) -> Payload:
     await call.engine.workspaces.start(workspace_id)
-    return call.engine.workspace(workspace_id)
+    return await call.engine.workspace(workspace_id)
 
 
 async def stop_workspace(call: Call, *, workspace_id: str) -> Payload:
     await call.engine.workspaces.stop(workspace_id)
-    return call.engine.workspace(workspace_id)
+    return await call.engine.workspace(workspace_id)
 
 
 async def reset_workspace(call: Call, *, workspace_id: str, snapshot: str = BASELINE) -> Payload:
@@ -115,7 +125,7 @@ async def reset_workspace(call: Call, *, workspace_id: str, snapshot: str = BASE
         vmm=call.vmm,
         require_isolation=parse_isolation(call.require_isolation),
     )
-    payload = call.engine.workspace(workspace_id)
+    payload = await call.engine.workspace(workspace_id)
     return {**payload, "workspace_reset": {"snapshot_name": snapshot, "destination": WORKSPACE_PATH}}
 
 
@@ -127,15 +137,18 @@ async def exec_workspace(
     timeout_seconds: int = 30,
     cwd: str = WORKSPACE_PATH,
     env: object = None,
+    secret_env: object = None,
     stdin: bool = False,
 ) -> Payload:
     if require_bool("stdin", stdin):
         await call.sink.event({"event": "stdin"})  # from here on it can be sent
+    variables = require_environment_variables(env if env is not None else {})
     execution = Execution(
         Command.parse(command),
         require_timeout(timeout_seconds),
         cwd=working_directory(cwd),
-        env=require_environment_variables(env if env is not None else {}),
+        env=variables,
+        secret_env=require_secret_env(secret_env if secret_env is not None else {}, variables),
         stdin=call.stdin if stdin else None,
     )
     return await call.engine.executions.run(workspace_id, execution, call.sink)
@@ -230,17 +243,6 @@ ROWS = (
     list_snapshots,
     delete_snapshot,
 )
-
-
-def _require_no_network(policy: object) -> None:
-    if policy not in ("off", "egress", "egress+published-ports"):
-        raise UsageError(f"network_policy is {str(policy)[:40]!r}; it must be off, egress or egress+published-ports")
-    if policy != "off":
-        raise HostError(
-            "this version gives guests no network yet",
-            code="network-unavailable",
-            hint="leave out the network policy; the guest then has no route anywhere",
-        )
 
 
 def _host_path(name: str, value: object) -> Path:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyro_mcp.agent.messages import Exited, Output, OutputStream
 from pyro_mcp.config import OUTPUT_BYTES
+from pyro_mcp.engine.secrets import Secrets
 from pyro_mcp.engine.sink import KeptOutput, Sink
+from pyro_mcp.engine.streams import Redacted
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.machines.machine import Machine
+from pyro_mcp.model.redaction import Redactor
 from pyro_mcp.model.requests import Command
 from pyro_mcp.model.times import timestamp
 from pyro_mcp.model.workspace import WORKSPACE_PATH, CommandOutcome, HistoryRecord
@@ -33,26 +36,32 @@ class Execution:
     command: Command
     timeout_seconds: int
     cwd: str = WORKSPACE_PATH
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdin: AsyncIterator[bytes] | None = None
+    secret_env: Mapping[str, str] = field(default_factory=dict)
+    """Which of the workspace's secrets become which variables: name of the secret to that of the variable."""
 
 
 class Executions:
-    def __init__(self, workspaces: Workspaces, history: HistoryTable) -> None:
+    def __init__(self, workspaces: Workspaces, history: HistoryTable, secrets: Secrets) -> None:
         self._workspaces = workspaces
         self._history = history
+        self._secrets = secrets
 
     async def run(self, workspace_id: object, execution: Execution, sink: Sink) -> WorkspaceExecPayload:
         """Run one command to its end. Who leaves early kills it with all that it started."""
         async with self._workspaces.working(workspace_id) as (record, machine):
+            redactor = self._secrets.redactor(record.workspace_id)
+            secret = self._secrets.environment(record.workspace_id, execution.secret_env)
+            told = replace(execution, env={**execution.env, **secret})
             now = time.time()
-            command, cwd = execution.command.text, execution.cwd
+            command, cwd = redactor.redact_text(execution.command.text), redactor.redact_text(execution.cwd)
             sequence = self._history.begin(record.workspace_id, command, cwd, now=now)
             outcome = CommandOutcome(None)
             kept = {stream: KeptOutput(OUTPUT_BYTES) for stream in OutputStream}
             remembered = {stream: KeptOutput(HISTORY_BYTES) for stream in OutputStream}
             try:
-                exited = await _run(machine, execution, sink, kept, remembered)
+                exited = await _run(machine, told, redactor, sink, kept, remembered)
                 outcome = CommandOutcome(exited.exit_code, exited.duration_ms)
             finally:
                 self._history.end(
@@ -95,10 +104,17 @@ class Executions:
 async def _run(
     machine: Machine,
     execution: Execution,
+    redactor: Redactor,
     sink: Sink,
     *kept: Mapping[OutputStream, KeptOutput],
 ) -> Exited:
     ending: Exited | None = None
+
+    async def emit(stream: OutputStream, data: bytes) -> None:
+        for outputs in kept:
+            outputs[stream].add(data)
+        await sink.output(stream, data)
+
     events = machine.run(
         execution.command.argv,
         timeout_seconds=execution.timeout_seconds,
@@ -106,12 +122,10 @@ async def _run(
         cwd=execution.cwd,
         stdin=execution.stdin,
     )
-    async with aclosing(events):
+    async with aclosing(events), Redacted(redactor, emit) as output:
         async for event in events:
             if isinstance(event, Output):
-                for outputs in kept:
-                    outputs[event.stream].add(event.data)
-                await sink.output(event.stream, event.data)
+                await output.add(event.stream, event.data)
             else:
                 ending = event
     assert ending is not None, "the agent client ends every execution with its exit"

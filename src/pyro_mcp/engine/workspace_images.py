@@ -3,6 +3,7 @@
     blank-workspace.ext4, empty.erofs     what every workspace's disk and an unseeded one's baseline are copies of
     workspaces/ID/baseline.erofs          what /workspace began as; never changes
     workspaces/ID/snapshots/NAME.ext4     the disk as it was at a moment
+    workspaces/ID/secrets/NAME            a secret value (`engine/secrets.py`)
 
 The disk at work lies with its machine (`machines/plan.py`): it comes and goes with that.
 """
@@ -36,7 +37,7 @@ class WorkspaceImages:
         return place
 
     def remove(self, workspace_id: str) -> None:
-        """Baseline and snapshots, if they are there."""
+        """Baseline, snapshots and secret values, if they are there."""
         place = self._place(workspace_id)
         if place.exists():
             shutil.rmtree(place)
