@@ -17,6 +17,14 @@ MEM_MIB_RANGE = (256, 32_768)
 TTL_RANGE = (60, 86_400)
 TIMEOUT_RANGE = (1, 86_400)
 WORKSPACE_TTL_RANGE = (60, 31_536_000)
+TERMINAL_RANGE = (1, 1000)
+"""Columns, and rows, of a shell's terminal."""
+SHELL_CHARS_RANGE = (1, 1 << 20)
+IDLE_MS_RANGE = (0, 10_000)
+READY_SECONDS_RANGE = (1, 3600)
+READY_INTERVAL_MS_RANGE = (10, 60_000)
+TAIL_LINES_RANGE = (1, 100_000)
+PORT_RANGE = (1, 65_535)
 OUTPUT_BYTES = 1 << 20
 """Bytes of each output stream kept in a payload; streaming has no such bound."""
 

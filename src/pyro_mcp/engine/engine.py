@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from pyro_mcp.engine.executions import Executions
 from pyro_mcp.engine.files import Files
 from pyro_mcp.engine.launchpad import Launchpad
 from pyro_mcp.engine.lifecycle import Lifecycle
+from pyro_mcp.engine.networks import Networks
+from pyro_mcp.engine.secrets import Secrets
+from pyro_mcp.engine.services import Services
+from pyro_mcp.engine.shells import Shells
 from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.snapshots import Snapshots
 from pyro_mcp.engine.transfers import Transfers
@@ -21,7 +26,7 @@ from pyro_mcp.engine.vms import Vms
 from pyro_mcp.engine.workspace_payloads import workspace_payload
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.environments.store import Store
-from pyro_mcp.errors import PyroError
+from pyro_mcp.errors import NotFoundError, PyroError
 from pyro_mcp.model.environment import Progress
 from pyro_mcp.model.machine import Isolation
 from pyro_mcp.model.payloads import EnvironmentPayload
@@ -32,6 +37,7 @@ from pyro_mcp.state.commands import CommandTable
 from pyro_mcp.state.database import Database
 from pyro_mcp.state.history import HistoryTable
 from pyro_mcp.state.machines import MachineTable
+from pyro_mcp.state.services import ServiceTable
 from pyro_mcp.state.workspaces import SnapshotTable, WorkspaceTable
 
 _log = logging.getLogger(__name__)
@@ -44,24 +50,39 @@ class Engine:
         self._database = Database(settings.state_dir / "state.sqlite3")
         self._table = MachineTable(self._database)
         store = Store(settings.environment_cache_dir)
-        self._launchpad = Launchpad(settings, self._table, store)
+        self._networks = Networks(lambda: self._lifecycle.machines())
+        workspaces = WorkspaceTable(self._database)
+        self.secrets = Secrets(workspaces, settings.state_dir / "workspaces")
+        self._launchpad = Launchpad(settings, self._table, store, self._networks.addresses, self.secrets)
         self.environments = Environments(store)
         self._commands = CommandTable(self._database)
         self._lifecycle = Lifecycle(self._table, self._launchpad, on_change=on_change)
         self._vmms = Vmms(settings, store)
-        self.vms = Vms(self._table, self._commands, self.environments, self._lifecycle, self._vmms, on_change=on_change)
+        self.vms = Vms(
+            self._table,
+            self._commands,
+            self.environments,
+            self._lifecycle,
+            self._vmms,
+            self._networks,
+            on_change=on_change,
+        )
         self._history = HistoryTable(self._database)
         snapshots = SnapshotTable(self._database)
         self.workspaces = Workspaces(
-            WorkspaceTable(self._database),
+            workspaces,
             snapshots,
             self._table,
             self.vms,
             self._lifecycle,
             self._launchpad.workspaces,
+            self.secrets,
             on_change=on_change,
         )
-        self.executions = Executions(self.workspaces, self._history)
+        self.executions = Executions(self.workspaces, self._history, self.secrets)
+        self.shells = Shells(self.workspaces, self.secrets)
+        self.services = Services(ServiceTable(self._database), self.workspaces, self.secrets)
+        self.workspaces.on_stopping = self.services.note_stop
         self.files = Files(self.workspaces)
         self.transfers = Transfers(self.workspaces)
         self.disks = Disks(self.workspaces, self._launchpad)
@@ -88,6 +109,8 @@ class Engine:
 
         Its one-shot machines go: nobody waits for them any more. So does a machine whose start it did not finish.
         """
+        self.secrets.load()
+        self._networks.watch()
         self._commands.interrupt_running(now=time.time())
         self._history.interrupt_running(now=time.time())
         records = self._table.live()
@@ -101,6 +124,7 @@ class Engine:
             elif record.state is MachineState.STARTING:
                 await self._lifecycle.give_up(record, EndReason.DAEMON_LOST)
         await self.workspaces.recover()
+        await self.services.recover()
 
     @property
     def busy(self) -> bool:
@@ -117,23 +141,37 @@ class Engine:
         reaped = await self.vms.reap_expired()
         return [*reaped["vm_ids"], *await self.workspaces.reap_expired()]
 
-    def workspace(self, workspace_id: object) -> WorkspacePayload:
-        return self._workspace(self.workspaces.find(workspace_id))
+    async def workspace(self, workspace_id: object) -> WorkspacePayload:
+        return await self._workspace(self.workspaces.find(workspace_id))
 
-    def list_workspaces(self) -> WorkspaceListPayload:
-        payloads = [self._workspace(record) for record in self.workspaces.all()]
+    async def list_workspaces(self) -> WorkspaceListPayload:
+        asked = (self._workspace(record) for record in self.workspaces.all())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        payloads = []
+        for answer in answers:
+            if not isinstance(answer, BaseException):
+                payloads.append(answer)
+            elif not isinstance(answer, NotFoundError):  # one that went meanwhile is in no list
+                raise answer
         return {"count": len(payloads), "workspaces": payloads}
 
-    def _workspace(self, record: WorkspaceRecord) -> WorkspacePayload:
+    async def _workspace(self, record: WorkspaceRecord) -> WorkspacePayload:
+        running = self._lifecycle.live(record.vm_id).machine if record.vm_id else None
+        network = await self._networks.status(record.network_policy, record.allowed, running)
+        record = self.workspaces.find(record.workspace_id)
         return workspace_payload(
             record,
             self.workspaces.machine_record(record),
             command_count=self._history.count(record.workspace_id),
             last=self._history.last(record.workspace_id),
+            network=network,
+            services=self.services.counts(record.workspace_id),
         )
 
     async def close(self) -> None:
         """End every machine and close the state."""
+        await self.services.close()
         await self._launchpad.templates.close()
         await self._lifecycle.shut_down()
+        await self._networks.close()
         self._database.close()

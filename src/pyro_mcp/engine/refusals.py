@@ -1,4 +1,4 @@
-"""What a guest could not do in /workspace, as an error that a caller can act on.
+"""What a guest could not do, as an error that a caller can act on.
 
 The guest says which of a few things happened; what people read is written here. A code that is not among them is a
 guest that makes no sense.
@@ -15,25 +15,33 @@ from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError,
 _WORK_FAILED = "work-failed"
 
 
+Refusals = Mapping[str, Callable[[str, Mapping[str, object]], PyroError]]
+"""The guest's word for it → the error, made of the subject and what the guest told beside."""
+
+
 @contextmanager
-def explained(subject: str) -> Iterator[None]:
-    """Errors of work on `subject`, a path or what else the caller named, become errors of the public tree."""
+def explained(subject: str, refusals: Refusals | None = None) -> Iterator[None]:
+    """Errors of work on `subject`, a path or what else the caller named, become errors of the public tree.
+
+    Without `refusals` they are those of work in /workspace.
+    """
     try:
         yield
     except GuestError as error:
         if error.code != _WORK_FAILED:
             raise
-        raise explain(error, subject) from error
+        raise explain(error, subject, _ERRORS if refusals is None else refusals) from error
 
 
-def explain(error: GuestError, subject: str) -> PyroError:
-    """Pure. `error` is one with code `work-failed` (`agent/messages.py`)."""
+def explain(error: GuestError, subject: str, refusals: Refusals) -> PyroError:
+    """Pure. `error` is one with code `work-failed` (`agent/messages.py`); one without a code of its own gets its."""
     code = str(error.details.get("guest_code"))
-    make = _ERRORS.get(code)
+    make = refusals.get(code)
     if make is None:
         return violation(f"failed with the unknown code {code}")
     failure = make(subject, error.details)
-    failure.code = code
+    if failure.code == failure.default_code:
+        failure.code = code
     failure.details.update({name: value for name, value in error.details.items() if not name.startswith("guest_")})
     return failure
 
@@ -71,7 +79,7 @@ def _bad_patch(_subject: str, details: Mapping[str, object]) -> PyroError:
     )
 
 
-_ERRORS: Mapping[str, Callable[[str, Mapping[str, object]], PyroError]] = {
+_ERRORS: Refusals = {
     "path-not-found": lambda subject, _: NotFoundError(f"there is no {subject} in the workspace"),
     "path-outside-workspace": _usage("{subject} leads out of /workspace", "only what lies in /workspace can be named"),
     "not-a-file": _usage("{subject} is no regular file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyro_mcp.model.living_payloads import NetworkStatusPayload
 from pyro_mcp.model.payloads import LastCommand
 from pyro_mcp.model.record import MachineRecord, MachineState
 from pyro_mcp.model.times import timestamp
@@ -10,8 +11,15 @@ from pyro_mcp.model.workspace_payloads import SeedPayload, WorkspacePayload
 
 
 def workspace_payload(
-    record: WorkspaceRecord, machine: MachineRecord, *, command_count: int, last: HistoryRecord | None
+    record: WorkspaceRecord,
+    machine: MachineRecord,
+    *,
+    command_count: int,
+    last: HistoryRecord | None,
+    network: NetworkStatusPayload | None,
+    services: tuple[int, int],
 ) -> WorkspacePayload:
+    """`services`: how many there are, and how many of them run."""
     return {
         "workspace_id": record.workspace_id,
         "name": record.name,
@@ -29,14 +37,15 @@ def workspace_payload(
         "created_at": timestamp(record.created_at),
         "expires_at": None if record.expires_at is None else timestamp(record.expires_at),
         "last_activity_at": timestamp(record.last_activity_at),
-        "network_policy": "off",
-        "secrets": [],
+        "network_policy": record.network_policy.value,
+        "network": network,
+        "secrets": [{"name": secret.name, "source_kind": secret.source_kind.value} for secret in record.secrets],
         "command_count": command_count,
         "last_command": _last(last) if last is not None else None,
         "reset_count": record.reset_count,
         "last_reset_at": None if record.last_reset_at is None else timestamp(record.last_reset_at),
-        "service_count": 0,
-        "running_service_count": 0,
+        "service_count": services[0],
+        "running_service_count": services[1],
         "timings_ms": dict(machine.timings_ms),
         "metadata": {"vmm": machine.driver, "vm_id": machine.vm_id},
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 from pyro_mcp._version import __version__
 from pyro_mcp.disk.clone import clone
 from pyro_mcp.engine.lifecycle import Lifecycle
+from pyro_mcp.engine.secrets import Given, Secrets
 from pyro_mcp.engine.seeds import make_seed
 from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.threads import in_thread
@@ -26,6 +27,7 @@ from pyro_mcp.errors import ConflictError, GuestError, NotFoundError
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.machines.plan import WORKSPACE_DISK
 from pyro_mcp.model.machine import Isolation
+from pyro_mcp.model.network import NetworkPolicy
 from pyro_mcp.model.record import EndReason, MachineRecord, MachineState
 from pyro_mcp.model.requests import MachineRequest, new_workspace_id, require_workspace_id
 from pyro_mcp.model.workspace import BASELINE, Seed, SeedMode, WorkspaceRecord, WorkspaceState
@@ -45,6 +47,7 @@ class Workspaces:
         vms: Vms,
         lifecycle: Lifecycle,
         images: WorkspaceImages,
+        secrets: Secrets,
         *,
         on_change: Callable[[], None],
     ) -> None:
@@ -55,7 +58,10 @@ class Workspaces:
         self._vms = vms
         self._lifecycle = lifecycle
         self.images = images
+        self._secrets = secrets
         self._on_change = on_change
+        self.on_stopping: Callable[[str], None] = lambda _: None
+        """Called before a workspace's machine is shut down."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._removals: dict[str, asyncio.Task[None]] = {}
 
@@ -64,10 +70,12 @@ class Workspaces:
         request: MachineRequest,
         sink: Sink,
         *,
+        policy: NetworkPolicy,
         ttl_seconds: int,
         seed_path: Path | None,
         name: str | None,
         labels: Mapping[str, str],
+        secrets: Given,
         vmm: str,
         require_isolation: Isolation | None,
     ) -> WorkspaceRecord:
@@ -89,9 +97,13 @@ class Workspaces:
                 created_at=now,
                 expires_at=now + ttl_seconds if ttl_seconds else None,
                 last_activity_at=now,
+                network_policy=policy,
+                allowed=request.allowed,
+                secrets=tuple(secret.info for secret in secrets.secrets),
             )
         )
         try:
+            await self._secrets.store(workspace_id, secrets)
             seed = await self._seed(workspace_id, seed_path, sink)
             machine = await self._new_machine(workspace_id, request, sink, vmm, require_isolation)
             self._table.give_machine(workspace_id, machine.vm_id, seed)
@@ -146,6 +158,7 @@ class Workspaces:
         """Shut its guest down; its disks stay. Idempotent."""
         record = self.find(workspace_id)
         async with self._locks[record.workspace_id]:
+            self.on_stopping(record.workspace_id)
             await self._lifecycle.stop(self.machine_record(self.find(workspace_id)).vm_id, EndReason.EXPLICIT_STOP)
             self.touch(record.workspace_id)
 
@@ -157,7 +170,13 @@ class Workspaces:
         async with self._locks[record.workspace_id]:
             old = self.machine_record(self.find(workspace_id))
             source = self.images.blank() if snapshot == BASELINE else self._snapshot(record.workspace_id, snapshot)
-            request = MachineRequest(record.environment, vcpu_count=record.vcpu_count, mem_mib=record.mem_mib)
+            request = MachineRequest(
+                record.environment,
+                vcpu_count=record.vcpu_count,
+                mem_mib=record.mem_mib,
+                network=record.network_policy is not NetworkPolicy.OFF,
+                allow=[str(entry) for entry in record.allowed],
+            )
             new = await self._new_machine(record.workspace_id, request, sink, vmm, require_isolation, disk=source)
             if not self._table.replace_machine(record.workspace_id, new.vm_id, now=time.time()):
                 await asyncio.shield(self._lifecycle.delete(new.vm_id, EndReason.START_FAILED))
@@ -230,6 +249,11 @@ class Workspaces:
         except GuestError as error:
             raise self._why_lost(record, machine) or error from error
 
+    def running(self, workspace_id: str) -> Machine | None:
+        """Its machine, while it is one that runs."""
+        record = self._table.find(workspace_id)
+        return self._lifecycle.live(record.vm_id).machine if record is not None and record.vm_id else None
+
     @asynccontextmanager
     async def changing(self, workspace_id: object) -> AsyncIterator[WorkspaceRecord]:
         """Alone among those who stop, start, reset or delete it."""
@@ -258,7 +282,9 @@ class Workspaces:
     async def _seed(self, workspace_id: str, path: Path | None, sink: Sink) -> Seed:
         await sink.event({"event": "phase", "phase": "seed", "workspace_id": workspace_id})
         await asyncio.to_thread(self.images.create, workspace_id)
-        return await in_thread(lambda: make_seed(path, self.images.baseline(workspace_id), self.images.empty))
+        seed = await in_thread(lambda: make_seed(path, self.images.baseline(workspace_id), self.images.empty))
+        redact = self._secrets.redactor(workspace_id).redact_text
+        return replace(seed, path=seed.path and redact(seed.path), skipped=tuple(map(redact, seed.skipped)))
 
     async def _new_machine(
         self,
@@ -310,6 +336,7 @@ class Workspaces:
                 if machine.workspace_id == workspace_id:  # of a reset that was under way
                     await self._lifecycle.delete(machine.vm_id, reason)
             await asyncio.to_thread(self.images.remove, workspace_id)
+            self._secrets.forget(workspace_id)
             self._table.transition(workspace_id, {WorkspaceState.DELETING}, WorkspaceState.DELETED)
         self._locks.pop(workspace_id, None)
         self._on_change()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from pyro_mcp.model.living_payloads import DeniedPayload
+
 
 class Cleanup(TypedDict):
     """What became of the VM of a one-shot command."""
@@ -79,13 +81,24 @@ class DeletePayload(TypedDict):
 
 
 class NetworkPayload(TypedDict):
-    """What a VM can reach. With policy `off` there is no route anywhere, not even to the host."""
+    """What a VM can reach. With policy `off` there is no route anywhere, not even to the host.
+
+    `policy` is the same as `network_policy`, `guest_address` the one of `addresses`. `allow`, `denied` and
+    `denied_count` are as in `NetworkStatusPayload`. What there is not without a network is null.
+    """
 
     vm_id: str
     network_enabled: bool
     network_policy: str
     addresses: list[str]
     published_ports: list[dict[str, object]]
+    policy: str
+    guest_address: str | None
+    gateway: str | None
+    nameserver: str | None
+    allow: list[str] | None
+    denied: list[DeniedPayload] | None
+    denied_count: int | None
 
 
 class ReapPayload(TypedDict):

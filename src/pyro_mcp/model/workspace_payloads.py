@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from pyro_mcp.model.living_payloads import NetworkStatusPayload, SecretInfoPayload
 from pyro_mcp.model.payloads import LastCommand
 
 
@@ -23,7 +24,10 @@ class SeedPayload(TypedDict):
 
 
 class WorkspacePayload(TypedDict):
-    """A workspace. `state`: `started`, `stopped`, `starting`. Times are ISO 8601 in UTC; `expires_at` null is never."""
+    """A workspace. `state`: `started`, `stopped`, `starting`. Times are ISO 8601 in UTC; `expires_at` null is never.
+
+    `network` is null with policy `off`.
+    """
 
     workspace_id: str
     name: str | None
@@ -42,7 +46,8 @@ class WorkspacePayload(TypedDict):
     expires_at: str | None
     last_activity_at: str
     network_policy: str
-    secrets: list[dict[str, str]]
+    network: NetworkStatusPayload | None
+    secrets: list[SecretInfoPayload]
     command_count: int
     last_command: LastCommand | None
     reset_count: int

@@ -10,6 +10,7 @@ import pytest
 
 from pyro_mcp.errors import HostError
 from pyro_mcp.model.record import CommandState, EndReason
+from pyro_mcp.model.secrets import SecretInfo, SecretSource
 from pyro_mcp.model.workspace import (
     CommandOutcome,
     Seed,
@@ -139,3 +140,12 @@ def test_names_labels_and_life_are_changed_one_by_one(table: WorkspaceTable) -> 
         None,
         77.0,
     )
+
+
+def test_names_of_secrets_are_on_record(database: Database) -> None:
+    secrets = (SecretInfo("A", SecretSource.LITERAL), SecretInfo("B", SecretSource.FILE))
+    table = WorkspaceTable(database)
+    table.insert(dataclasses.replace(RECORD, secrets=secrets))
+    record = table.find(ONE)
+    assert record is not None
+    assert record.secrets == secrets
