@@ -81,6 +81,8 @@ def test_every_method_has_a_docstring_and_takes_keywords_behind_its_identifier(n
         ["self", "workspace_id", "path"],
         ["self", "workspace_id", "source_path"],
         ["self", "workspace_id", "snapshot_name"],
+        ["self", "workspace_id", "shell_id"],
+        ["self", "workspace_id", "service_name"],
     )
 
 

@@ -24,6 +24,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     [
         ("python_run", "git version 2"),
         ("python_lifecycle", "state=running\n1\n2\n3\nexit_code=0 deleted=True\n"),
+        ("python_shell", "/tmp says 42\n"),
         ("agent_vm_run", "as data:\n| 42\n"),
     ],
 )

@@ -110,6 +110,20 @@ async def test_by_default_it_is_the_directory_the_server_was_started_in(connect:
         assert "--allow-root" in error["hint"]
 
 
+async def test_a_file_with_a_secret_lies_within_too(connect: Connect, allowed: Path) -> None:
+    async with connect("workspace-full", allow_roots=[allowed]) as client:
+        for path, code in (
+            ("../secret.tar", "path-not-allowed"),
+            ("out.tar", "path-not-allowed"),
+            ("/etc/passwd", "path-not-allowed"),
+            ("nothing", "unreadable-secret-file"),
+            ("sub", "unreadable-secret-file"),  # allowed, and no file: the daemon says so
+        ):
+            secrets = [{"name": "FINE", "value": "x"}, {"name": "TOKEN", "file_path": path}]
+            _, error = await fail(client, "workspace_create", environment="debian:12", secrets=secrets)
+            assert error["code"] == code, (path, error)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "unknown"),
     [
@@ -117,6 +131,9 @@ async def test_by_default_it_is_the_directory_the_server_was_started_in(connect:
         ("workspace_exec", {"workspace_id": WORKSPACE, "command": "true", "on_output": "x"}, "on_output"),
         ("workspace_create", {"environment": "debian:12", "network_policy": "egress"}, "network_policy"),
         ("workspace_create", {"environment": "debian:12", "allow_host_compat": True}, "allow_host_compat"),
+        ("workspace_create", {"environment": "debian:12", "secrets": []}, "secrets"),
+        ("workspace_exec", {"workspace_id": WORKSPACE, "command": "true", "secret_env": {}}, "secret_env"),
+        ("vm_run", {"environment": "debian:12", "command": "true", "allow": []}, "allow"),
         ("workspace_sync_push", {"workspace_id": WORKSPACE, "source_path": "x", "root": "/"}, "root"),
         ("workspace_file_read", {"workspace_id": WORKSPACE, "path": "x", "follow": True}, "follow"),
     ],

@@ -68,14 +68,24 @@ TOOLS = {
         "snapshot_create",
         "snapshot_list",
         "snapshot_delete",
+        "shell_open",
+        "shell_read",
+        "shell_write",
+        "shell_signal",
+        "shell_close",
+        "service_start",
+        "service_list",
+        "service_status",
+        "service_logs",
+        "service_stop",
     ],
 }
 
 # Every conversation begins with these words, so they change on purpose only. If that is what you did: pin them anew.
 LISTING_SHA256 = {
-    "vm-run": "e7a54118c78aa64004a877147de5e887b5c7c40a3103f88e3ef4c25a0d3090b3",
-    "workspace-core": "1db6521355a22f7128f30e5cbd3c303351c994d9bb989c06f67f0302b5c266ff",
-    "workspace-full": "6a818b438d847214e275f18f79fddb023c5828e04a83aff497528553c7c4820e",
+    "vm-run": "39b509d16aae29ef71368c98f1a861c8ee03f753b349afff1d570073bfc83724",
+    "workspace-core": "a16e4886e6569fb43ea90f0388baa0adbc0c12e5785fb679f28603dc85ea884f",
+    "workspace-full": "c05986dd37d4bba89157fb56212c5a1b8de280ab3bcd09a759455cfe9f40f06e",
 }
 
 LONG = {"environment": "debian:12", "command": "sleep 100", "timeout_seconds": 200}

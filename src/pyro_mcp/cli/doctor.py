@@ -73,7 +73,7 @@ def _show(found: DoctorPayload) -> None:
         f"Capabilities: vm_boot={_yes(capabilities['vm_boot'])} guest_exec={_yes(capabilities['guest_exec'])} "
         f"guest_network={_yes(capabilities['guest_network'])}"
     )
-    output.human(f"Networking: tools={_yes(networking['tools'])} tun={_yes(networking['tun'])}")
+    output.human("Networking: " + " ".join(f"{name}={_yes(there)}" for name, there in networking.items()))
     if "boot" in found:
         facts = " ".join(f"{name}={value}" for name, value in found["boot"].items() if name != "timings_ms")
         output.human(f"Boot: {facts}")

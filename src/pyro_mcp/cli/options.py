@@ -44,10 +44,57 @@ def machine(function: F) -> F:
         click.option(
             "--ttl-seconds", type=int, default=600, show_default=True, help="Longest life of the VM, 60-86400."
         ),
-        click.option("--network", is_flag=True, help="Let the guest reach the outside."),
+        click.option("--network", is_flag=True, help="Let the guest reach the internet."),
+        allow,
         click.option("--allow-host-compat", is_flag=True, help="Permit running on this host where no VMM boots."),
         require_isolation,
     )
+
+
+def allow(function: F) -> F:
+    return click.option(
+        "--allow",
+        multiple=True,
+        metavar="CIDR[:PORT]",
+        help="What it may reach beside the internet, such as 192.168.1.5:5432; may be given several times.",
+    )(function)
+
+
+def cwd(function: F) -> F:
+    return click.option("--cwd", default="/workspace", show_default=True, metavar="DIR", help="Where it begins.")(
+        function
+    )
+
+
+def secret_env(function: F) -> F:
+    return click.option(
+        "--secret-env",
+        multiple=True,
+        metavar="NAME[=ENV]",
+        callback=_secret_env,
+        help="A secret that it gets as a variable, of the same name or called ENV; may be given several times.",
+    )(function)
+
+
+def secrets(function: F) -> F:
+    """Private texts of a workspace, as the SDK takes them: `literal_secrets` and `file_secrets`."""
+    literal = click.option(
+        "--secret",
+        "literal_secrets",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_secrets("value"),
+        help="A secret. Others on this host can see VALUE while this command runs; --secret-file has no such window.",
+    )
+    file = click.option(
+        "--secret-file",
+        "file_secrets",
+        multiple=True,
+        metavar="NAME=PATH",
+        callback=_secrets("file_path"),
+        help="A secret that a file of this host holds; may be given several times.",
+    )
+    return _all(function, literal, file)
 
 
 def workspace_id(function: F) -> F:
@@ -122,6 +169,34 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
         if not (name and equals):
             raise click.BadParameter(f"{value!r} is not NAME=VALUE")
         found[name] = text
+    return found
+
+
+def _secrets(kind: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], list[dict[str, str]]]:
+    """Reads NAME=VALUE into secrets. No error shows a value."""
+
+    def read(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> list[dict[str, str]]:
+        found = []
+        for number, value in enumerate(values, 1):
+            name, equals, text = value.partition("=")
+            if not (name and equals):
+                what = "NAME=VALUE" if kind == "value" else "NAME=PATH"
+                raise click.BadParameter(f"number {number} is not {what}; what was given is not shown")
+            found.append({"name": name, kind: text})
+        return found
+
+    return read
+
+
+def _secret_env(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, variable = value.partition("=")
+        if not name or (equals and not variable):
+            raise click.BadParameter(f"{value!r} is not NAME or NAME=ENV")
+        if name in found:
+            raise click.BadParameter(f"{name} is named twice; one command gets a secret as one variable")
+        found[name] = variable or name
     return found
 
 

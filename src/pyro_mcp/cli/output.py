@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -44,6 +45,13 @@ def text(content: str, *, raw: bool = False) -> None:
     _write(sys.stdout, content.encode(errors="replace"))
 
 
+def terminal_text(content: str) -> None:
+    """As `text`, of what a terminal wrote: its lines end with a carriage return, too, which is no news."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        content = content.replace("\r\n", "\n")
+    text(content)
+
+
 def harmless(content: str) -> str:
     """Text with its lines and tabs, everything else that a terminal would act upon as an escape."""
     return "\n".join(
@@ -67,6 +75,13 @@ def error(failure: PyroError) -> None:
 def guest_bytes(stream: str, data: bytes) -> None:
     """What a command in a guest wrote, as it wrote it, to our stream of the same name."""
     _write(sys.stdout if stream == "stdout" else sys.stderr, data)
+
+
+def to_terminal(sequence: bytes) -> None:
+    """What is for the terminal itself, if our stdout is one; nothing else hears of it."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        with contextlib.suppress(HostError, Terminated):
+            _write(sys.stdout, sequence)
 
 
 def _write(stream: TextIO | None, data: bytes) -> None:

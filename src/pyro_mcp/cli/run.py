@@ -26,6 +26,7 @@ def run(
     mem_mib: int,
     ttl_seconds: int,
     network: bool,
+    allow: tuple[str, ...],
     allow_host_compat: bool,
     require_isolation: str | None,
 ) -> int:
@@ -57,6 +58,7 @@ def run(
             timeout_seconds=timeout_seconds,
             ttl_seconds=ttl_seconds,
             network=network,
+            allow=allow,
             allow_host_compat=allow_host_compat,
             require_isolation=require_isolation,
             on_event=on_event,

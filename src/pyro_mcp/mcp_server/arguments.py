@@ -18,6 +18,7 @@ from pyro_mcp.model.requests import require_range
 
 _EXISTING = {"seed_path": "seed-not-found", "source_path": "source-not-found"}
 _NEW = {"output_path": "output-parent-missing"}
+_SECRETS, _SECRET_FILE, _SECRET_MISSING = "secrets", "file_path", "unreadable-secret-file"
 
 
 def check(schema: Schema, arguments: Mapping[str, object]) -> None:
@@ -28,7 +29,7 @@ def check(schema: Schema, arguments: Mapping[str, object]) -> None:
 
 
 def name_host_paths(arguments: Mapping[str, object]) -> bool:
-    return any(arguments.get(name) is not None for name in (*_EXISTING, *_NEW))
+    return any(arguments.get(name) is not None for name in (*_EXISTING, *_NEW, _SECRETS))
 
 
 def with_real_paths(arguments: Mapping[str, object], roots: AllowedRoots) -> dict[str, Any]:
@@ -43,7 +44,16 @@ def with_real_paths(arguments: Mapping[str, object], roots: AllowedRoots) -> dic
     for name, missing in _NEW.items():
         if arguments.get(name) is not None:
             real[name] = roots.new(name, arguments[name], missing=missing)
+    if isinstance(secrets := arguments.get(_SECRETS), list):
+        real[_SECRETS] = [_with_real_file(secret, roots) for secret in secrets]
     return real
+
+
+def _with_real_file(secret: object, roots: AllowedRoots) -> object:
+    """What is no secret is the daemon's to refuse; no path gets there unseen in it, as it refuses what it knows not."""
+    if not isinstance(secret, dict) or _SECRET_FILE not in secret:
+        return secret
+    return {**secret, _SECRET_FILE: roots.existing(_SECRET_FILE, secret[_SECRET_FILE], missing=_SECRET_MISSING)}
 
 
 def check_names(schema: Schema, arguments: Mapping[str, object]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pyro_mcp.errors import UsageError
 from pyro_mcp.mcp_server.tool import Tool
@@ -35,8 +34,16 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
 }
 """Profile → names of its tools."""
 
+# What opens more than the internet is for whoever chooses the full profile.
+_RUN: Mapping[str, frozenset[str]] = {"vm_run": frozenset({"allow"})}
+
 HIDDEN: Mapping[str, Mapping[str, frozenset[str]]] = {
-    "workspace-core": {"workspace_create": frozenset({"network_policy", "allow_host_compat"})},
+    "vm-run": _RUN,
+    "workspace-core": {
+        **_RUN,
+        "workspace_create": frozenset({"network_policy", "allow", "secrets", "allow_host_compat"}),
+        "workspace_exec": frozenset({"secret_env"}),
+    },
 }
 """Profile → tool → parameters that are not offered in it."""
 
@@ -46,4 +53,4 @@ def tools_of(profile: str) -> tuple[Tool, ...]:
     if profile not in PROFILES:
         raise UsageError(f"there is no profile {profile[:64]!r}", hint=f"profiles: {', '.join(PROFILES)}")
     hidden = HIDDEN.get(profile, {})
-    return tuple(replace(TOOLS[name], hidden=hidden.get(name, frozenset())) for name in PROFILES[profile])
+    return tuple(TOOLS[name].without(hidden.get(name, frozenset())) for name in PROFILES[profile])

@@ -6,15 +6,15 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, BinaryIO, NotRequired, Union
 
-from pyro_mcp.model import payloads, workspace_payloads
+from pyro_mcp.model import living_payloads, payloads, workspace_payloads
 
 Schema = dict[str, Any]
 
 # The SDK names these types for readers and checkers only.
-_PAYLOADS = {**vars(payloads), **vars(workspace_payloads)}
+_PAYLOADS = {**vars(payloads), **vars(workspace_payloads), **vars(living_payloads)}
 
 _PLAIN: Mapping[object, Schema] = {
     str: {"type": "string"},
@@ -28,19 +28,20 @@ _PLAIN: Mapping[object, Schema] = {
 _NOT_IN_JSON: tuple[object, ...] = (types.NoneType, bytes, BinaryIO, Callable, os.PathLike)
 
 
-def input_schema(method: Callable[..., object], texts: Mapping[str, Schema]) -> Schema:
-    """The arguments of a method as an object; `texts` adds to each what its type does not say.
+def input_schema(method: Callable[..., object], texts: Mapping[str, Schema], *, hidden: Collection[str] = ()) -> Schema:
+    """The arguments of a method as an object; `texts` adds to each what its type does not say, or says all of it.
 
-    What only a program can hand over is left out: callbacks, open files, bytes.
+    The latter where there is a `type` in it. Left out are those in `hidden`, and what only a program can hand over:
+    callbacks, open files, bytes.
     """
     hints = typing.get_type_hints(method, localns=_PAYLOADS)
     properties: Schema = {}
     required = []
     for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
         members = _members_in_json(hints[name])
-        if not members:
+        if not members or name in hidden:
             continue
-        properties[name] = {**_schema_of_any(members), **texts[name]}
+        properties[name] = {**({} if "type" in texts[name] else _schema_of_any(members)), **texts[name]}
         if parameter.default is inspect.Parameter.empty:
             required.append(name)
         elif parameter.default is not None:

@@ -26,12 +26,23 @@ _COMMAND = (
     "sequence", "cwd",
 )  # fmt: skip
 _LOGGED = ("sequence", "exit_code", "state", "duration_ms", "cwd", "command", "recorded_at")
+_SERVICE = ("workspace_id", "service_name", "state", "exit_code", "stop_reason", "command", "tail_lines", "truncated")
+_SHELL = (
+    "workspace_id", "shell_id", "state", "exit_code", "cols", "rows", "cwd", "cursor", "next_cursor", "truncated",
+    "lost_bytes",
+)  # fmt: skip
 _FILE = ("workspace_id", "size_bytes", "truncated", "path")
 _CHANGES = ("workspace_id", "changed", "summary")
 
 
 def payload_text(payload: Mapping[str, Any]) -> str:
     """A payload as text: JSON, but what a guest said or holds line by line."""
+    if "output" in payload:
+        written = payload["output"].replace("\r\n", "\n")  # how lines end on a terminal
+        return _joined(_facts(payload, _SHELL), _block("output", "what the terminal wrote", written))
+    if "service_name" in payload and "stdout" in payload:
+        streams = (_block(name, "what the service wrote", payload[name]) for name in ("stdout", "stderr"))
+        return _joined(_facts(payload, _SERVICE), *streams)
     if "stdout" in payload:
         return _joined(_facts(payload, _COMMAND), *_streams(payload, OUTPUT_CHARACTERS))
     if "content" in payload:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from pyro_mcp.mcp_server.parameters import PARAMETERS
 from pyro_mcp.mcp_server.schema import Schema, input_schema, output_schema
@@ -29,12 +30,12 @@ class Tool:
     parameters: Mapping[str, Schema] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
 
+    def without(self, parameters: frozenset[str]) -> Self:
+        return replace(self, hidden=self.hidden | parameters)
+
     @property
     def input_schema(self) -> Schema:
-        schema = input_schema(self.method, {**PARAMETERS, **self.parameters})
-        for name in self.hidden:
-            del schema["properties"][name]
-        return schema
+        return input_schema(self.method, {**PARAMETERS, **self.parameters}, hidden=self.hidden)
 
     @property
     def output_schema(self) -> Schema:

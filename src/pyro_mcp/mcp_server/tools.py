@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyro_mcp.mcp_server import vm_tools, workspace_tools
+from pyro_mcp.mcp_server import living_tools, vm_tools, workspace_tools
 from pyro_mcp.mcp_server.tool import Tool
 
-TOOLS: Mapping[str, Tool] = {row.name: row for row in (*vm_tools.ROWS, *workspace_tools.ROWS)}
+TOOLS: Mapping[str, Tool] = {row.name: row for row in (*vm_tools.ROWS, *workspace_tools.ROWS, *living_tools.ROWS)}
 """Name → tool."""

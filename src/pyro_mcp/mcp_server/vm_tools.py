@@ -68,7 +68,7 @@ ROWS = (
         "vm_network_info",
         Pyro.network_info_vm,
         "Show a VM's network",
-        "Show what a VM can reach and at which addresses.",
+        "Show what a VM can reach, and what it tried to reach and was refused.",
         read_only=True,
         idempotent=True,
     ),

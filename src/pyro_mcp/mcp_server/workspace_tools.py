@@ -41,7 +41,7 @@ ROWS = (
         "workspace_status",
         Pyro.status_workspace,
         "Show a workspace",
-        "Show a workspace's state, size, seed, end of life and last command.",
+        "Show a workspace's state, size, seed, network, end of life and last command.",
         read_only=True,
         idempotent=True,
     ),
@@ -65,8 +65,8 @@ ROWS = (
         "workspace_stop",
         Pyro.stop_workspace,
         "Stop a workspace",
-        "Shut a workspace's VM down; commands in it end. Its files, baseline and snapshots stay until it is deleted or "
-        "its time to live is over.",
+        "Shut a workspace's VM down; what runs in it ends. Its files, baseline and snapshots stay until it is deleted "
+        "or its time to live is over.",
         destructive=True,
         idempotent=True,
     ),

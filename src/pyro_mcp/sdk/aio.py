@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from pyro_mcp.config import Settings
-from pyro_mcp.sdk.client import Pyro
+from pyro_mcp.sdk.client import InterruptiblePyro, Pyro
 from pyro_mcp.sdk.transport import InterruptedExchange, Interruption
 
 P = ParamSpec("P")
@@ -86,14 +86,20 @@ class AsyncPyro:
     create_snapshot = _awaited(Pyro.create_snapshot)
     list_snapshots = _awaited(Pyro.list_snapshots)
     delete_snapshot = _awaited(Pyro.delete_snapshot)
+    open_shell = _awaited(Pyro.open_shell)
+    read_shell = _awaited(Pyro.read_shell)
+    write_shell = _awaited(Pyro.write_shell)
+    signal_shell = _awaited(Pyro.signal_shell)
+    resize_shell = _awaited(Pyro.resize_shell)
+    attach_shell = _awaited(Pyro.attach_shell)
+    close_shell = _awaited(Pyro.close_shell)
+    start_service = _awaited(Pyro.start_service)
+    list_services = _awaited(Pyro.list_services)
+    status_service = _awaited(Pyro.status_service)
+    logs_service = _awaited(Pyro.logs_service)
+    stop_service = _awaited(Pyro.stop_service)
     daemon_status = _awaited(Pyro.daemon_status)
     stop_daemon = _awaited(Pyro.stop_daemon)
-
-
-class _InterruptiblePyro(Pyro):
-    def __init__(self, settings: Settings, interruption: Interruption) -> None:
-        super().__init__(settings)
-        self._interruption = interruption
 
 
 class _ThreadedCall:
@@ -103,7 +109,7 @@ class _ThreadedCall:
         self._loop = asyncio.get_running_loop()
         self._interruption = Interruption()
         self._interrupted = False
-        self.client: Pyro = _InterruptiblePyro(settings, self._interruption)
+        self.client: Pyro = InterruptiblePyro(self._interruption, settings)
 
     async def run(self, work: Callable[[], R]) -> R:
         """The result of `work`. A cancellation interrupts it, and goes on when its thread has ended."""

@@ -57,5 +57,10 @@ def as_json(command: Command) -> object:
     return list(command) if isinstance(command, Sequence) and not isinstance(command, str) else command
 
 
+def as_list(items: object) -> object:
+    """Any sequence as a list; what is none goes as it is, as above."""
+    return list(items) if isinstance(items, Sequence) and not isinstance(items, str) else items
+
+
 def _ignore_output(_stream: str, _data: bytes) -> None:
     pass

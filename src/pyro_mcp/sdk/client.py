@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from pyro_mcp.sdk.caller import Command, as_json
-from pyro_mcp.sdk.transport import NobodyThereError, OnEvent, OnOutput
+from pyro_mcp.config import Settings
+from pyro_mcp.sdk.caller import Command, as_json, as_list
+from pyro_mcp.sdk.services import ServiceMethods
+from pyro_mcp.sdk.shells import ShellMethods
+from pyro_mcp.sdk.transport import Interruption, NobodyThereError, OnEvent, OnOutput
 from pyro_mcp.sdk.workspaces import WorkspaceMethods
 
 if TYPE_CHECKING:  # dozens of classes, which nobody needs who only calls
@@ -26,7 +30,7 @@ if TYPE_CHECKING:  # dozens of classes, which nobody needs who only calls
 _LEAVE_SECONDS = 60.0
 
 
-class Pyro(WorkspaceMethods):
+class Pyro(WorkspaceMethods, ShellMethods, ServiceMethods):
     """A client of the daemon of one state directory; the daemon is started when there is none.
 
     Holds no connection and no process: it needs no closing, and may be used from several threads at once. Every method
@@ -44,6 +48,7 @@ class Pyro(WorkspaceMethods):
         timeout_seconds: int = 30,
         ttl_seconds: int = 600,
         network: bool = False,
+        allow: Sequence[str] | None = None,
         allow_host_compat: bool = False,
         require_isolation: str | None = None,
         on_event: OnEvent | None = None,
@@ -53,7 +58,8 @@ class Pyro(WorkspaceMethods):
 
         `vcpu_count` 1–8, `mem_mib` 256–32768. After `timeout_seconds` (1–86400) the command's whole process tree is
         killed, the output so far is kept, `timed_out` is true and `exit_code` 124. `ttl_seconds` (60–86400) bounds the
-        VM's life as a whole. `network` gives outbound access. `require_isolation="kvm"` refuses software emulation.
+        VM's life as a whole. `network` lets it reach the internet, and what `allow` names beside that: ranges like
+        `10.1.2.0/24` or `192.168.1.5:5432`, up to 64. `require_isolation="kvm"` refuses software emulation.
         `allow_host_compat` permits running on the host itself where no VMM boots.
 
         `on_output(stream, data)` is called with `"stdout"` or `"stderr"` and bytes as they come, without the 1 MiB
@@ -67,6 +73,7 @@ class Pyro(WorkspaceMethods):
             "timeout_seconds": timeout_seconds,
             "ttl_seconds": ttl_seconds,
             "network": network,
+            "allow": as_list(allow),
             "allow_host_compat": allow_host_compat,
             "require_isolation": require_isolation,
         }
@@ -80,6 +87,7 @@ class Pyro(WorkspaceMethods):
         mem_mib: int = 1024,
         ttl_seconds: int = 600,
         network: bool = False,
+        allow: Sequence[str] | None = None,
         allow_host_compat: bool = False,
         require_isolation: str | None = None,
         on_event: OnEvent | None = None,
@@ -91,6 +99,7 @@ class Pyro(WorkspaceMethods):
             "mem_mib": mem_mib,
             "ttl_seconds": ttl_seconds,
             "network": network,
+            "allow": as_list(allow),
             "allow_host_compat": allow_host_compat,
             "require_isolation": require_isolation,
         }
@@ -124,7 +133,7 @@ class Pyro(WorkspaceMethods):
         return cast("VmPayload", self._call("status_vm", {"vm_id": vm_id}))
 
     def network_info_vm(self, vm_id: str) -> NetworkPayload:
-        """What the VM can reach."""
+        """What the VM can reach, and what it tried to and was refused."""
         return cast("NetworkPayload", self._call("network_info_vm", {"vm_id": vm_id}))
 
     def reap_expired(self) -> ReapPayload:
@@ -170,6 +179,14 @@ class Pyro(WorkspaceMethods):
                 "socket": str(settings.daemon_socket),
                 "log": str(settings.daemon_log),
             }
+
+
+class InterruptiblePyro(Pyro):
+    """`Pyro` for one call at a time that another thread can break off: the call then raises InterruptedExchange."""
+
+    def __init__(self, interruption: Interruption, settings: Settings | None = None) -> None:
+        super().__init__(settings)
+        self._interruption = interruption
 
 
 def _wait_gone(pid: int) -> None:

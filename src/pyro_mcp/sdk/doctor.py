@@ -19,7 +19,7 @@ _EMULATOR = "qemu-system-x86_64"  # where KVM runs guests, none needs it
 _BOOT_TOOLS = {_EMULATOR, "bwrap", "mke2fs", "prlimit", "choom", "setpriv", "unshare"}
 _BOOT_FILES = {bundle.MANIFEST, bundle.GUEST}
 _BUILD_TOOLS = {"mmdebstrap", "newuidmap"}
-_NETWORK_TOOLS = {"nft", "slirp4netns"}
+_NETWORK_TOOLS = {"nft", "slirp4netns", "ip", "nsenter", "unshare"}
 _REASON_CHARACTERS = 200
 _TOO_FEW_IDS = (
     "this root's user namespace has no ids for the users that VMMs run as: run pyro as an ordinary user, or give the "
@@ -40,6 +40,7 @@ def diagnose(settings: Settings) -> DoctorPayload:
         missing.pop(_EMULATOR, None)
     too_few_ids = probe.jail_ids_missing()
     can_boot = namespaces and not (too_few_ids or _BOOT_TOOLS & missing.keys() or _BOOT_FILES & broken.keys())
+    network_tools, tun = not (_NETWORK_TOOLS & missing.keys()), probe.tun_remedy()
     build_issues = list(_build_issues())
     issues = [
         *broken.values(),
@@ -64,19 +65,16 @@ def diagnose(settings: Settings) -> DoctorPayload:
             "writable": kvm.writable,
             "usable": usable,
         },
-        "networking": {
-            "tools": not (_NETWORK_TOOLS & missing.keys()),
-            "tun": os.access("/dev/net/tun", os.R_OK | os.W_OK),
-        },
+        "networking": {"tools": network_tools, "tun": not tun, "user_namespaces": namespaces},
         "environment_cache": str(settings.environment_cache_dir),
         "capabilities": {
             "vm_boot": can_boot,
             "guest_exec": can_boot,
-            "guest_network": False,
+            "guest_network": can_boot and network_tools and not tun,
             "environment_build": not (_BUILD_TOOLS & missing.keys() or build_issues),
         },
         "issues": issues,
-        "notes": list(_kvm_notes(kvm, trial)),
+        "notes": [*_kvm_notes(kvm, trial), *_network_notes(tun)],
         "starts": _starts(settings),
     }
 
@@ -114,6 +112,12 @@ def _build_issues() -> Iterator[str]:
         subids.require()
     except HostError as error:
         yield f"environments cannot be built: {error.message}: {error.hint}"
+
+
+def _network_notes(remedy: str) -> Iterator[str]:
+    """Guests run without it, so it is no issue."""
+    if remedy:
+        yield f"guests can have no network, /dev/net/tun does not open: {remedy}"
 
 
 def _kvm_notes(kvm: probe.KvmAccess, trial: probe.KvmTrial | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from pyro_mcp.sdk.caller import Caller, Command, as_json
+from pyro_mcp.sdk.caller import Caller, Command, as_json, as_list
 from pyro_mcp.sdk.stdin import Stdin
 from pyro_mcp.sdk.transport import OnEvent, OnOutput
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # dozens of classes, which nobody needs who only calls
     )
 
 HostPath = str | os.PathLike[str]
+Secret = Mapping[str, HostPath]
+"""`{"name": …, "value": …}` or `{"name": …, "file_path": …}`."""
 
 
 class WorkspaceMethods(Caller):
@@ -48,11 +50,13 @@ class WorkspaceMethods(Caller):
         mem_mib: int = 1024,
         ttl_seconds: int = 600,
         network_policy: str = "off",
+        allow: Sequence[str] | None = None,
         allow_host_compat: bool = False,
         require_isolation: str | None = None,
         seed_path: HostPath | None = None,
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
+        secrets: Sequence[Secret] | None = None,
         on_event: OnEvent | None = None,
     ) -> WorkspacePayload:
         """A started sandbox that lasts, its /workspace a copy of `seed_path`, or empty. It fails whole, or is whole.
@@ -61,6 +65,11 @@ class WorkspaceMethods(Caller):
         `diff_workspace` compares with and `reset_workspace` goes back to. `ttl_seconds` (60–31,536,000; 0 is for ever)
         counts from now, or from the last `update_workspace` that gives another; then all of it is deleted. `name` (up
         to 120 characters, need not be unique) and `labels` are shown in lists.
+
+        `network_policy` is `off` (no route anywhere), `egress` (the internet, and the ranges that `allow` names as in
+        `run_in_vm`) or `egress+published-ports`. Each of `secrets` is `{"name": …, "value": …}` or `{"name": …,
+        "file_path": …}`, UTF-8 of up to 64 KiB, and becomes the file `/run/pyro-secrets/NAME`; what pyro stores and
+        returns has `[REDACTED]` in its place.
         """
         arguments = {
             "environment": environment,
@@ -68,11 +77,13 @@ class WorkspaceMethods(Caller):
             "mem_mib": mem_mib,
             "ttl_seconds": ttl_seconds,
             "network_policy": network_policy,
+            "allow": as_list(allow),
             "allow_host_compat": allow_host_compat,
             "require_isolation": require_isolation,
             "seed_path": _absolute(seed_path),
             "name": name,
             "labels": labels,
+            "secrets": _secrets(secrets),
         }
         return cast("WorkspacePayload", self._call("create_workspace", arguments, on_event))
 
@@ -114,13 +125,14 @@ class WorkspaceMethods(Caller):
         return cast("WorkspacePayload", self._call("start_workspace", {"workspace_id": workspace_id}))
 
     def stop_workspace(self, workspace_id: str) -> WorkspacePayload:
-        """Shut the guest down; commands in it end. Files, baseline and snapshots stay. Idempotent."""
+        """Shut the guest down; all that runs in it ends. Files, baseline and snapshots stay. Idempotent."""
         return cast("WorkspacePayload", self._call("stop_workspace", {"workspace_id": workspace_id}))
 
     def reset_workspace(self, workspace_id: str, *, snapshot: str = "baseline") -> WorkspaceResetPayload:
         """A new sandbox with /workspace as it was at `snapshot`; nothing outside of it survives, nor does the history.
 
-        Id, name, labels and time to live stay. If it fails, the old sandbox stays as it was.
+        Shells and services are forgotten with it. Id, name, labels, secrets, network and time to live stay. If it
+        fails, the old sandbox stays as it was.
         """
         arguments = {"workspace_id": workspace_id, "snapshot": snapshot}
         return cast("WorkspaceResetPayload", self._call("reset_workspace", arguments))
@@ -133,14 +145,16 @@ class WorkspaceMethods(Caller):
         timeout_seconds: int = 30,
         cwd: str = "/workspace",
         env: Mapping[str, str] | None = None,
+        secret_env: Mapping[str, str] | None = None,
         stdin: Stdin | None = None,
         on_output: OnOutput | None = None,
     ) -> WorkspaceExecPayload:
         """Run one command; others may run at the same time. Who breaks the call off kills it with all it started.
 
-        After `timeout_seconds` (1–86400) it is killed, `timed_out` is true and `exit_code` 124. `stdin` is bytes or a
-        binary file, sent as it comes; without it stdin is /dev/null. `on_output(stream, data)` gets `"stdout"` or
-        `"stderr"` and bytes as they come; the payload keeps 1 MiB of each, of more the beginning and the end.
+        After `timeout_seconds` (1–86400) it is killed, `timed_out` is true and `exit_code` 124. `secret_env` puts
+        secrets into its environment: name of the secret → name of the variable. `stdin` is bytes or a binary file, sent
+        as it comes; without it stdin is /dev/null. `on_output(stream, data)` gets `"stdout"` or `"stderr"` and bytes as
+        they come; the payload keeps 1 MiB of each, of more the beginning and the end.
         """
         arguments = {
             "workspace_id": workspace_id,
@@ -148,6 +162,7 @@ class WorkspaceMethods(Caller):
             "timeout_seconds": timeout_seconds,
             "cwd": cwd,
             "env": env,
+            "secret_env": secret_env,
             "stdin": stdin is not None,
         }
         return cast("WorkspaceExecPayload", self._call("exec_workspace", arguments, None, on_output, stdin))
@@ -237,6 +252,18 @@ class WorkspaceMethods(Caller):
         """Raises NotFoundError `snapshot-not-found`, UsageError `snapshot-reserved` for the baseline."""
         arguments = {"workspace_id": workspace_id, "snapshot_name": snapshot_name}
         return cast("SnapshotDeletePayload", self._call("delete_snapshot", arguments))
+
+
+def _secrets(secrets: object) -> object:
+    """With absolute paths; what is no secret goes as it is, to be refused by the daemon."""
+    listed = as_list(secrets)
+    return [_secret(secret) for secret in listed] if isinstance(listed, list) else listed
+
+
+def _secret(secret: object) -> object:
+    if not isinstance(secret, Mapping) or not isinstance(secret.get("file_path"), str | os.PathLike):
+        return secret
+    return {**secret, "file_path": _absolute(secret["file_path"])}
 
 
 def _absolute(path: HostPath | None) -> str | None:

@@ -19,9 +19,10 @@ WORKSPACE = {
     "workspace_path": "/workspace", "workspace_seed": {"mode": "empty", "seed_path": None, "destination": "/workspace",
     "entry_count": 0, "bytes_written": 0, "skipped": [], "skipped_count": 0}, "vcpu_count": 1, "mem_mib": 1024,
     "ttl_seconds": 0, "created_at": "T", "expires_at": None, "last_activity_at": "T", "network_policy": "off",
-    "secrets": [], "command_count": 1, "last_command": {"command": HOSTILE, "state": "ended", "exit_code": 0,
-    "started_at": "T", "ended_at": None}, "reset_count": 0, "last_reset_at": None, "service_count": 0,
-    "running_service_count": 0, "timings_ms": {}, "metadata": {},
+    "network": None, "secrets": [], "command_count": 1,
+    "last_command": {"command": HOSTILE, "state": "ended", "exit_code": 0, "started_at": "T", "ended_at": None},
+    "reset_count": 0, "last_reset_at": None, "service_count": 0, "running_service_count": 0,
+    "timings_ms": {}, "metadata": {},
 }  # fmt: skip
 EXEC = {
     "workspace_id": ID, "sequence": 3, "command": "c", "cwd": "/workspace", "exit_code": 7, "timed_out": False,

@@ -53,7 +53,9 @@ def test_the_list_of_a_group_loads_none_of_its_commands() -> None:
     assert modules.isdisjoint(UNUSED)
 
 
-@pytest.mark.parametrize("command", ["create", "exec", "diff", "file read", "snapshot list"])
+@pytest.mark.parametrize(
+    "command", ["create", "exec", "diff", "file read", "snapshot list", "shell read", "shell attach", "service start"]
+)
 def test_the_help_of_a_workspace_command_does_not_wait_for_the_sdk(command: str) -> None:
     ended, _, modules = loaded_by("workspace", *command.split(), "--help")
 

@@ -22,7 +22,8 @@ from tests.unit.cli.stand_in import EXEC, ID, Daemon, run
             "create",
             ["debian:12"],
             "--vcpu-count 2 --mem-mib 512 --ttl-seconds 0 --network-policy egress --allow-host-compat "
-            "--require-isolation kvm --seed-path /tmp/x --name n --label a=1 --label b=x=y",
+            "--require-isolation kvm --seed-path /tmp/x --name n --label a=1 --label b=x=y --allow 10.0.0.0/8 "
+            "--allow 10.1.1.1:22 --secret A=x=y --secret-file B=/tmp/b --secret C=",
             (
                 "create_workspace",
                 {
@@ -31,6 +32,12 @@ from tests.unit.cli.stand_in import EXEC, ID, Daemon, run
                     "mem_mib": 512,
                     "ttl_seconds": 0,
                     "network_policy": "egress",
+                    "allow": ["10.0.0.0/8", "10.1.1.1:22"],
+                    "secrets": [
+                        {"name": "A", "value": "x=y"},
+                        {"name": "C", "value": ""},
+                        {"name": "B", "file_path": "/tmp/b"},
+                    ],
                     "allow_host_compat": True,
                     "require_isolation": "kvm",
                     "seed_path": "/tmp/x",
@@ -126,7 +133,8 @@ def test_a_command_asks_what_it_says_wherever_its_options_stand(
 def test_what_stands_behind_the_dashes_is_the_command(daemon: Daemon, words: list[str], command: object) -> None:
     daemon.answer = EXEC
     for options in ([ID, "--cwd", "d"], ["--cwd", "d", ID]):
-        assert run("exec", *options, "--env", "A=b=c", "--env", "B=", "--timeout-seconds", "9", *words) == 7
+        given = ["--env", "A=b=c", "--env", "B=", "--secret-env", "S", "--secret-env", "T=U", "--timeout-seconds", "9"]
+        assert run("exec", *options, *given, *words) == 7
 
     assert daemon.asked == 2 * [
         (
@@ -137,6 +145,7 @@ def test_what_stands_behind_the_dashes_is_the_command(daemon: Daemon, words: lis
                 "timeout_seconds": 9,
                 "cwd": "d",
                 "env": {"A": "b=c", "B": ""},
+                "secret_env": {"S": "S", "T": "U"},
                 "stdin": False,
             },
         )
@@ -163,10 +172,15 @@ def test_stdin_is_given_to_the_command_when_it_is_asked_for(
         ["create", "debian:12", "--label", "=a"],
         ["create", "debian:12", "--network-policy", "all"],
         ["create", "debian:12", "--json", "--id-only"],
+        ["create", "debian:12", "--secret", "A"],
+        ["create", "debian:12", "--secret-file", "=x"],
         ["update", ID],
         ["exec", ID],
         ["exec", ID, "--"],
         ["exec", ID, "--env", "A", "--", "true"],
+        ["exec", ID, "--secret-env", "A=", "--", "true"],
+        ["exec", ID, "--secret-env", "=A", "--", "true"],
+        ["exec", ID, "--secret-env", "A", "--secret-env", "A=B", "--", "true"],
         ["export", ID, "path"],
         ["sync", "push", ID],
         ["file", "write", ID, "path"],
@@ -213,12 +227,22 @@ def test_a_host_path_is_relative_to_where_the_command_was_given(
     monkeypatch.chdir(tmp_path)
     run("sync", "push", ID, "src", "--json")
     run("export", ID, "p", "--output", "out", "--json")
-    run("create", "debian:12", "--seed-path", "../seed", "--json")
+    run("create", "debian:12", "--seed-path", "../seed", "--secret-file", "A=token", "--json")
 
     asked = [arguments for _, arguments in daemon.asked]
     assert asked[0]["source_path"] == str(tmp_path / "src")
     assert asked[1]["output_path"] == str(tmp_path / "out")
     assert asked[2]["seed_path"] == str(tmp_path.parent / "seed")
+    assert asked[2]["secrets"] == [{"name": "A", "file_path": str(tmp_path / "token")}]
+
+
+@pytest.mark.parametrize("given", ["hunter2", "=hunter2"])
+def test_no_error_shows_what_may_be_a_secret(daemon: Daemon, given: str) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        run("create", "debian:12", "--secret", given)
+    assert "NAME=VALUE" in refused.value.format_message()
+    assert "hunter2" not in refused.value.format_message()
+    assert daemon.asked == []
 
 
 def test_a_closed_stdin_is_an_empty_one(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,28 @@ def test_a_workspace_is_shown_a_fact_per_line(daemon: Daemon, capsysbinary: pyte
     assert f"last_command: command={SHOWN} state=ended exit_code=0 started_at=T" in lines
 
 
+def test_what_a_network_refused_is_shown_a_line_each(
+    daemon: Daemon, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    denied = [
+        {"address": "10.0.0.5", "protocol": "tcp", "port": 80, "count": 3},
+        {"address": "10.0.0.5", "protocol": HOSTILE, "port": None, "count": 1},
+    ]
+    network = {"policy": "egress", "allow": ["10.1.0.0/16", "10.2.0.1/32:22"], "denied": denied, "denied_count": 4}
+    secrets = [{"name": "A", "source_kind": "literal"}, {"name": "B", "source_kind": "file"}]
+    daemon.answer = WORKSPACE | {"network_policy": "egress", "network": network, "secrets": secrets}
+    run("status", ID)
+
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert {"network_policy: egress", "secrets: A B", "service_count: 0", "running_service_count: 0"} <= set(lines)
+    assert lines[-4:] == [
+        "allow: 10.1.0.0/16 10.2.0.1/32:22",
+        "denied_count: 4",
+        "denied: 10.0.0.5:80 tcp 3 times",
+        f"denied: 10.0.0.5 {SHOWN} 1 times",
+    ]
+
+
 LISTED = [
     {"path": f"/workspace/{HOSTILE}", "artifact_type": "file", "size_bytes": 12345, "link_target": None},
     {"path": "/workspace/l", "artifact_type": "symlink", "size_bytes": 0, "link_target": HOSTILE},

@@ -56,6 +56,54 @@ def test_arguments_come_from_the_signature_but_not_what_only_a_program_can_give(
     }
 
 
+def test_a_text_with_a_type_says_all_of_it_and_what_is_hidden_is_left_out() -> None:
+    texts = {name: {"description": name} for name in ("name", "words", "count", "kind", "place")}
+    labels = {"type": "object", "required": ["a"]}
+    schema = input_schema(Face.method, {**texts, "labels": labels}, hidden={"count"})
+
+    assert schema["properties"]["labels"] == labels
+    assert "count" not in schema["properties"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "parameter", "fits", "does_not"),
+    [
+        (
+            "service_start",
+            "readiness",
+            [
+                {"type": "file", "path": "x"},
+                {"type": "tcp", "address": "127.0.0.1:1"},
+                {"type": "http", "url": "http://127.0.0.1/"},
+                {"type": "command", "command": "true"},
+            ],
+            [{}, {"type": "file"}, {"type": "file", "url": "x"}, {"type": "tcp", "address": "x", "path": "y"}, "file"],
+        ),
+        (
+            "service_start",
+            "published_ports",
+            [[], [{"guest_port": 1}, {"guest_port": 65535, "host_port": 1}]],
+            [[{"host_port": 1}], [{"guest_port": 0}], [{"guest_port": 65536}], [{"guest_port": 1, "x": 1}], [80]],
+        ),
+        (
+            "workspace_create",
+            "secrets",
+            [[{"name": "A_1", "value": ""}, {"name": "b", "file_path": "x"}]],
+            [[{"name": "A"}], [{"name": "A", "value": "x", "file_path": "y"}], [{"name": "1", "value": "x"}], ["A=x"]],
+        ),
+        ("workspace_exec", "secret_env", [{}, {"A": "B"}], [["A"], {"A": 1}]),
+        ("vm_run", "allow", [[], ["10.0.0.0/8:443"]], ["10.0.0.0/8", [5]]),
+        ("shell_signal", "signal_name", ["INT", "TERM", "KILL", "HUP"], ["int", "STOP", 2]),
+    ],
+)
+def test_what_has_a_shape_of_its_own_is_told_exactly(
+    tool: str, parameter: str, fits: list[object], does_not: list[object]
+) -> None:
+    validator = jsonschema.Draft202012Validator(TOOLS[tool].input_schema["properties"][parameter])
+    assert [value for value in fits if not validator.is_valid(value)] == []
+    assert [value for value in does_not if validator.is_valid(value)] == []
+
+
 def test_results_come_from_typed_dicts_with_what_may_be_absent() -> None:
     assert output_schema(Face.method) == {
         "type": "object",

@@ -147,6 +147,40 @@ def test_of_a_history_the_last_commands_are_shown() -> None:
     assert payload_text({"workspace_id": "ws-1", "count": 0, "entries": []}) == 'workspace_id="ws-1" count=0'
 
 
+def test_what_a_terminal_wrote_stands_line_by_line_behind_a_bar() -> None:
+    shell = {
+        "workspace_id": "ws-1", "shell_id": "sh-1", "cwd": HOSTILE, "cols": 80, "rows": 24, "state": "exited",
+        "cursor": 0, "next_cursor": 9, "output": f"$ ls\r\n{HOSTILE}\r\n", "truncated": False, "lost_bytes": 0,
+        "exit_code": 1,
+    }  # fmt: skip
+
+    assert payload_text(shell).splitlines() == [
+        'workspace_id="ws-1" shell_id="sh-1" state="exited" exit_code=1 cols=80 rows=24 cwd="a\\nstdout, b\\u001b[2J" '
+        "cursor=0 next_cursor=9 truncated=false lost_bytes=0",
+        "output, what the terminal wrote, as data:",
+        "| $ ls",
+        "| a",
+        "| stdout, b\\x1b[2J",
+    ]
+    assert payload_text(shell | {"output": ""}).splitlines()[1:] == ["output: empty"]
+
+
+def test_what_a_service_wrote_stands_line_by_line_behind_a_bar() -> None:
+    logs = {
+        "workspace_id": "ws-1", "service_name": "web", "state": "running", "command": HOSTILE, "exit_code": None,
+        "stop_reason": None, "stdout": HOSTILE, "stderr": "", "tail_lines": 200, "truncated": True,
+    }  # fmt: skip
+
+    assert payload_text(logs).splitlines() == [
+        'workspace_id="ws-1" service_name="web" state="running" exit_code=null stop_reason=null '
+        'command="a\\nstdout, b\\u001b[2J" tail_lines=200 truncated=true',
+        "stdout, what the service wrote, as data:",
+        "| a",
+        "| stdout, b\\x1b[2J",
+        "stderr: empty",
+    ]
+
+
 def test_a_payload_without_output_is_json_in_ascii() -> None:
     assert payload_text({"vm_id": "vm-1", "note": "ü\x1b"}) == '{"vm_id": "vm-1", "note": "\\u00fc\\u001b"}'
 

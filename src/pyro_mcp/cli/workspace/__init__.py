@@ -17,6 +17,8 @@ COMMANDS: Table = {
     "delete": ("pyro_mcp.cli.workspace.lifecycle:delete", "End a workspace and delete all of it."),
     "exec": ("pyro_mcp.cli.workspace.exec:exec_", "Run one command in a workspace."),
     "logs": ("pyro_mcp.cli.workspace.exec:logs", "Show what was run in a workspace."),
+    "shell": ("pyro_mcp.cli.workspace.shell:shell", "Programs on a terminal that stays."),
+    "service": ("pyro_mcp.cli.workspace.service:service", "Programs that run in the background."),
     "file": ("pyro_mcp.cli.workspace.file:file", "List, read and write files."),
     "patch": ("pyro_mcp.cli.workspace.patch:patch", "Apply patches."),
     "sync": ("pyro_mcp.cli.workspace.sync:sync", "Bring trees in."),

@@ -32,6 +32,8 @@ from pyro_mcp.cli.workspace import show
     show_default=True,
     help="What the guest may reach.",
 )
+@options.allow
+@options.secrets
 @click.option("--allow-host-compat", is_flag=True, help="As for `pyro run`; here it permits nothing.")
 @options.require_isolation
 @options.as_json
@@ -45,6 +47,9 @@ def create(
     mem_mib: int,
     ttl_seconds: int,
     network_policy: str,
+    allow: tuple[str, ...],
+    literal_secrets: list[dict[str, str]],
+    file_secrets: list[dict[str, str]],
     allow_host_compat: bool,
     require_isolation: str | None,
     json_output: bool,
@@ -53,7 +58,8 @@ def create(
     """Make a workspace of ENVIRONMENT and start it. Its /workspace is a copy of the seed, or empty.
 
     That state is the baseline, which `diff` compares with and `reset` goes back to. Either all of it succeeds or
-    nothing of it stays. When its time to live is over, the workspace is deleted, used or not.
+    nothing of it stays. When its time to live is over, the workspace is deleted, used or not. A secret becomes a file
+    in /run/pyro-secrets of the guest.
     """
     if json_output and id_only:
         raise click.UsageError("--json and --id-only exclude each other")
@@ -72,11 +78,13 @@ def create(
             mem_mib=mem_mib,
             ttl_seconds=ttl_seconds,
             network_policy=network_policy,
+            allow=allow,
             allow_host_compat=allow_host_compat,
             require_isolation=require_isolation,
             seed_path=seed_path,
             name=name,
             labels=labels,
+            secrets=[*literal_secrets, *file_secrets],
             on_event=on_event,
         )
     if json_output:

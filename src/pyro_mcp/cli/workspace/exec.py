@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-i", "--stdin", "pass_stdin", is_flag=True, help="Give the command our stdin; else it has an empty one.")
 @options.pairs("--env", "variables", metavar="NAME=VALUE", text="A variable for it; may be given several times.")
-@click.option("--cwd", default="/workspace", show_default=True, metavar="DIR", help="Where it begins.")
+@options.secret_env
+@options.cwd
 @click.option("--timeout-seconds", type=int, default=30, show_default=True, help="Time limit of the command, 1-86400.")
 @options.as_json
 def exec_(
@@ -28,6 +29,7 @@ def exec_(
     command: tuple[str, ...],
     pass_stdin: bool,
     variables: dict[str, str],
+    secret_env: dict[str, str],
     cwd: str,
     timeout_seconds: int,
     json_output: bool,
@@ -49,6 +51,7 @@ def exec_(
         timeout_seconds=timeout_seconds,
         cwd=cwd,
         env=variables,
+        secret_env=secret_env,
         stdin=_our_stdin() if pass_stdin else None,
         on_output=None if json_output else output.guest_bytes,
     )

@@ -9,6 +9,7 @@ from pyro_mcp.cli import output
 from pyro_mcp.model.printable import printable
 
 if TYPE_CHECKING:
+    from pyro_mcp.model.living_payloads import NetworkStatusPayload
     from pyro_mcp.model.workspace_payloads import FileEntryPayload, FileListPayload, FileReadPayload, WorkspacePayload
 
 # Four bytes may stand for one in an escape, and a path has up to 4096.
@@ -17,7 +18,8 @@ _PATH_CHARACTERS = 4 * 4096
 _WORKSPACE = (
     "workspace_id", "name", "labels", "state", "environment", "environment_version", "execution_mode", "isolation",
     "workspace_path", "workspace_seed", "vcpu_count", "mem_mib", "ttl_seconds", "created_at", "expires_at",
-    "last_activity_at", "network_policy", "command_count", "last_command", "reset_count", "last_reset_at",
+    "last_activity_at", "network_policy", "secrets", "command_count", "last_command", "reset_count", "last_reset_at",
+    "service_count", "running_service_count",
 )  # fmt: skip
 
 
@@ -31,8 +33,20 @@ def workspace(payload: WorkspacePayload) -> None:
     facts: dict[str, object] = {name: payload[name] for name in _WORKSPACE}  # type: ignore[literal-required]
     if payload["expires_at"] is None:
         facts["expires_at"] = "never"
+    facts["secrets"] = " ".join(secret["name"] for secret in payload["secrets"])
     for name, value in facts.items():
         output.human(f"{name}: {_fact(value)}".rstrip())
+    if payload["network"] is not None:
+        _network(payload["network"])
+
+
+def _network(status: NetworkStatusPayload) -> None:
+    """What is open beside the internet, and a line for each thing that was refused."""
+    output.human(f"allow: {_fact(status['allow'])}".rstrip())
+    output.human(f"denied_count: {status['denied_count']}")
+    for denied in status["denied"]:
+        port = "" if denied["port"] is None else f":{denied['port']}"
+        output.human(f"denied: {path(denied['address'])}{port} {path(denied['protocol'])} {denied['count']} times")
 
 
 def facts(payload: Mapping[str, object]) -> None:
