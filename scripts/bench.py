@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.harness import bare
+from tests.harness import bare, living_figures
 from tests.harness.installation import Installation, installation
 from tests.harness.memory import pss_mib
 from tests.harness.workspace_figures import Figure, figures, mib_per_stopped_workspace
@@ -67,6 +67,7 @@ def main() -> None:
         rows.append(parallel_runs(pyro))
         facts["pss_mib_per_idle_restored_vm"] = pss_mib(pyro, IDLE)
         rows += map(workspace_row, figures(pyro, options.runs))
+        rows += map(workspace_row, living_figures.figures(pyro, options.runs))
         facts[f"mib_per_stopped_workspace_of_{STOPPED}"] = mib_per_stopped_workspace(pyro, STOPPED)
         if options.long:
             facts["restores_in_a_row_failed"] = f"{failed_restores(pyro)} of {RESTORES}"
