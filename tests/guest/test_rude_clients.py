@@ -26,8 +26,9 @@ from pyro_mcp.disk.ext4 import blank
 from pyro_mcp.engine.launchpad import JAIL_UID_BASE, SCRATCH_BYTES
 from pyro_mcp.environments.store import Store
 from pyro_mcp.host import probe, sockets
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
 from pyro_mcp.machines.plan import MachinePlan
-from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS, Assembly, run_steps, undo_steps
+from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS
 from pyro_mcp.vmm.qemu.driver import QemuDriver
 
 DEADLINE = 120.0

@@ -26,17 +26,10 @@ from pyro_mcp.disk.ext4 import blank
 from pyro_mcp.engine.launchpad import SCRATCH_BYTES
 from pyro_mcp.environments.templates import Template
 from pyro_mcp.host.sealed import seal
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
 from pyro_mcp.machines.clock import HostClocks
 from pyro_mcp.machines.machine import Machine
-from pyro_mcp.machines.steps import (
-    RUNNING_PARTS,
-    Assembly,
-    GiveIdentity,
-    run_steps,
-    start_steps,
-    template_steps,
-    undo_steps,
-)
+from pyro_mcp.machines.steps import RUNNING_PARTS, GiveIdentity, start_steps, template_steps
 from pyro_mcp.model.payloads import RunPayload, StartPayload
 from tests.guest.test_endings import vmm_pids
 from tests.harness import bare

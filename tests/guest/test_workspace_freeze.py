@@ -17,8 +17,9 @@ from pyro_mcp.disk.ext4 import blank
 from pyro_mcp.engine.launchpad import SCRATCH_BYTES
 from pyro_mcp.engine.workspace_images import WORKSPACE_BYTES
 from pyro_mcp.errors import GuestError
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
 from pyro_mcp.machines.plan import WorkspaceDisks
-from pyro_mcp.machines.steps import RUNNING_PARTS, Assembly, run_steps, start_steps, undo_steps
+from pyro_mcp.machines.steps import RUNNING_PARTS, start_steps
 from tests.harness.bare import machine_plan, said
 from tests.harness.installation import Installation
 

@@ -22,8 +22,9 @@ from pyro_mcp.engine.launchpad import JAIL_UID_BASE, SCRATCH_BYTES
 from pyro_mcp.environments.store import Store
 from pyro_mcp.errors import VmmError
 from pyro_mcp.host import probe
+from pyro_mcp.machines.assembly import Assembly, run_steps, undo_steps
 from pyro_mcp.machines.plan import MachinePlan
-from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS, Assembly, run_steps, undo_steps
+from pyro_mcp.machines.steps import COLD_START, RUNNING_PARTS
 from pyro_mcp.model.environment import InstalledEnvironment
 from pyro_mcp.model.machine import Disk, MachineSpec
 from pyro_mcp.vmm.driver import Vmm

@@ -10,7 +10,17 @@ from pyro_mcp.environments.layout import Layout
 from pyro_mcp.model.environment import CatalogEntry, InstalledEnvironment, Progress
 
 # No QEMU: in there a machine can run on KVM or not at all.
-_PACKAGES = ("bubblewrap", "e2fsprogs", "iproute2", "kmod", "procps", "python3", "util-linux")
+_PACKAGES = (
+    "bubblewrap",
+    "e2fsprogs",
+    "iproute2",
+    "kmod",
+    "nftables",
+    "procps",
+    "python3",
+    "slirp4netns",
+    "util-linux",
+)
 
 # The name carries what the packages are: another list never finds the file system of this one.
 _ENTRY = CatalogEntry(
