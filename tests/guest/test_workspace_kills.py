@@ -12,6 +12,7 @@ import pytest
 from pyro_mcp.errors import NotFoundError
 from tests.guest.test_endings import vmm_pids
 from tests.guest.test_workspace_life import said
+from tests.harness.census import processes_of
 from tests.harness.installation import DEADLINE, Installation, until, wait_gone
 
 
@@ -43,6 +44,30 @@ def test_a_creation_leaves_nothing(own_pyro: Installation, sign: str) -> None:
     for workspace in left:  # it was quicker than we were
         assert said(own_pyro, workspace["workspace_id"], "echo whole") == "whole\n"
         own_pyro.sdk().delete_workspace(workspace["workspace_id"])
+    assert machines(own_pyro) == []
+    assert list((own_pyro.state_dir / "workspaces").iterdir()) == []
+
+
+@pytest.mark.parametrize("sign", ["the log", "the holder", "the way out", "the secret"])
+def test_a_creation_with_a_network_leaves_no_process_of_it(own_pyro: Installation, sign: str) -> None:
+    own_pyro.json("env", "list", "--json")
+
+    def noted(name: str) -> bool:
+        return any(name in place.read_text() for place in own_pyro.state_dir.glob("machines/*/network.json"))
+
+    shown: Callable[[], object] = {
+        "the log": lambda: list(own_pyro.state_dir.glob("machines/*/network.log")),
+        "the holder": lambda: noted("holder"),
+        "the way out": lambda: noted("slirp"),
+        "the secret": lambda: list((own_pyro.state_dir / "workspaces").glob("*/secrets/S")),
+    }[sign]
+    secret = ("--secret", "S=some value")
+    killed_when(own_pyro, shown, "workspace", "create", "debian:12", "--network-policy", "egress", *secret, "--json")
+
+    for workspace in own_pyro.sdk().list_workspaces()["workspaces"]:  # it was quicker than we were
+        assert said(own_pyro, workspace["workspace_id"], "echo whole") == "whole\n"
+        own_pyro.sdk().delete_workspace(workspace["workspace_id"])
+    assert until(lambda: None if processes_of(own_pyro.state_dir) else True), processes_of(own_pyro.state_dir)
     assert machines(own_pyro) == []
     assert list((own_pyro.state_dir / "workspaces").iterdir()) == []
 

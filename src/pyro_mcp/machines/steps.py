@@ -264,12 +264,16 @@ class GiveSecrets:
 
     async def do(self, machine: Assembly) -> None:
         assert machine.plan.secrets is not None, "there is something to be given"
-        for name, value in (await asyncio.to_thread(machine.plan.secrets)).items():
-            giving = machine.connected_agent.secret(name, value)
-            await guard(machine.running_vmm, giving, deadline_seconds=60, waiting_for="the guest's secrets")
+        values = await asyncio.to_thread(machine.plan.secrets)
+        giving = asyncio.gather(*(machine.connected_agent.secret(name, value) for name, value in values.items()))
+        await guard(machine.running_vmm, _all(giving), deadline_seconds=60, waiting_for="the guest's secrets")
 
     async def undo(self, machine: Assembly) -> None:
         pass  # it lives and dies with the guest
+
+
+async def _all(giving: asyncio.Future[list[None]]) -> None:
+    await giving
 
 
 class WarmUp:
