@@ -127,8 +127,8 @@ func (c *Conn) receive(out *outlet) (buffer *[BufferSize]byte, n int, err error)
 	return buffer, n, err
 }
 
-// dead tells whether a connection that gives no more bytes was reset. The kernel tells that once, and maybe to whoever
-// was sending; but one direction of which has not ended would otherwise still be open.
+// dead tells whether a connection that gives no more bytes was reset. The kernel reports that once, which may have been to
+// whoever was sending; but as long as we have not ended our direction, only a reset ends both.
 func (c *Conn) dead(fd uintptr) bool {
 	state, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO) // struct tcp_info begins with it
 	return err == nil && state&0xff == tcpClose && !c.inEnded.Load()

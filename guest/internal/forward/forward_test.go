@@ -53,7 +53,7 @@ type event struct {
 
 // out collects what Out does until it ends.
 func out(conn *Conn) (<-chan event, <-chan error) {
-	events, ended := make(chan event, 1000), make(chan error, 1)
+	events, ended := make(chan event, 16), make(chan error, 1)
 	go func() {
 		ended <- conn.Out(3, func(piece []byte) error {
 			events <- event{data: string(piece[3:])}

@@ -87,9 +87,6 @@ func inet(address netip.Addr) sockaddr {
 
 // configure brings the interface up with the address and a way out by it.
 func (c *Config) configure(name string) error {
-	if err := disableIPv6(name); err != nil {
-		return err
-	}
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
@@ -98,20 +95,20 @@ func (c *Config) configure(name string) error {
 	var label [syscall.IFNAMSIZ]byte
 	copy(label[:syscall.IFNAMSIZ-1], name)
 	mtu := ifreqNumber{name: label, number: int32(c.MTU)}
+	if err := ioctl(fd, syscall.SIOCSIFMTU, unsafe.Pointer(&mtu)); err != nil {
+		return fmt.Errorf("mtu: %w", err)
+	}
+	// Only now: where packets may not be large enough for IPv6 an interface has none, and with larger ones gets it anew.
+	if err := disableIPv6(name); err != nil {
+		return err
+	}
 	address := ifreqAddress{name: label, address: inet(c.Address.Addr())}
-	mask := ifreqAddress{name: label, address: sockaddr{family: syscall.AF_INET, address: [4]byte(net.CIDRMask(c.Address.Bits(), 32))}}
-	for _, step := range []struct {
-		what     string
-		request  uintptr
-		argument unsafe.Pointer
-	}{
-		{"mtu", syscall.SIOCSIFMTU, unsafe.Pointer(&mtu)},
-		{"address", syscall.SIOCSIFADDR, unsafe.Pointer(&address)},
-		{"netmask", syscall.SIOCSIFNETMASK, unsafe.Pointer(&mask)},
-	} {
-		if err := ioctl(fd, step.request, step.argument); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
+	if err := ioctl(fd, syscall.SIOCSIFADDR, unsafe.Pointer(&address)); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	mask := ifreqAddress{name: label, address: inet(netip.AddrFrom4([4]byte(net.CIDRMask(c.Address.Bits(), 32))))}
+	if err := ioctl(fd, syscall.SIOCSIFNETMASK, unsafe.Pointer(&mask)); err != nil {
+		return fmt.Errorf("netmask: %w", err)
 	}
 	if err := raise(fd, label); err != nil {
 		return err

@@ -72,6 +72,7 @@ func TestTheInterfaceGetsItsPlace(t *testing.T) {
 	if !alone(t) {
 		return
 	}
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("0"), 0) // as machines have it, if at all
 	addInterface(t, "inside0")
 	resolver := filepath.Join(t.TempDir(), "etc", "resolv.conf")
 	for range 2 { // asked again it stays as it is
@@ -83,19 +84,21 @@ func TestTheInterfaceGetsItsPlace(t *testing.T) {
 	if text, err := os.ReadFile(resolver); string(text) != "nameserver 10.0.2.3\n" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
-	other := config("192.168.7.9/30", "192.168.7.10", "1.1.1.1", 576)
-	if err := other.Apply(resolver); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, "192.168.7.9/30 brd 192.168.7.11", "default via 192.168.7.10", "192.168.7.8/30", "mtu 576")
-	if text, _ := os.ReadFile(resolver); string(text) != "nameserver 1.1.1.1\n" {
-		t.Errorf("%q", text)
-	}
-	if state, err := os.ReadFile("/proc/sys/net/ipv6/conf/inside0/disable_ipv6"); err == nil && string(state) != "1\n" {
-		t.Errorf("IPv6 is not disabled: %q", state)
-	}
-	if addresses := ip(t, "-6 address show dev inside0"); addresses != "" {
-		t.Error("it has an address: ", addresses)
+	for _, other := range []struct {
+		place                       *Config
+		address, way, network, size string
+	}{
+		{config("10.0.2.15/24", "10.0.2.4", "10.0.2.3", 1400), "10.0.2.15/24", "default via 10.0.2.4", "10.0.2.0/24", "mtu 1400"},
+		{config("192.168.7.9/30", "192.168.7.10", "1.1.1.1", 576), "192.168.7.9/30 brd 192.168.7.11", "default via 192.168.7.10", "192.168.7.8/30", "mtu 576"},
+		{usual, "10.0.2.15/24 brd 10.0.2.255", "default via 10.0.2.2", "10.0.2.0/24", "mtu 1400"},
+	} {
+		if err := other.place.Apply(resolver); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, other.address, other.way, other.network, other.size)
+		if text, _ := os.ReadFile(resolver); string(text) != "nameserver "+other.place.Nameserver.String()+"\n" {
+			t.Errorf("%q", text)
+		}
 	}
 }
 
@@ -111,6 +114,12 @@ func expect(t *testing.T, address, way, network, mtu string) {
 	}
 	if !strings.Contains(link, mtu+" ") || !strings.Contains(link, ",UP") {
 		t.Error(link)
+	}
+	if state, err := os.ReadFile("/proc/sys/net/ipv6/conf/inside0/disable_ipv6"); err == nil && string(state) != "1\n" {
+		t.Errorf("IPv6 is not disabled: %q", state)
+	}
+	if addresses := ip(t, "-6 address show dev inside0"); addresses != "" {
+		t.Error("it has an address: ", addresses)
 	}
 }
 

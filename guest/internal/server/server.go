@@ -1,6 +1,7 @@
 // Package server answers the requests of the guest protocol (protocol/README.md, sections 3 to 6).
 //
-// Above it stands the program, which gives it a listener and the machine's powers; below it process, shell, identity and wire.
+// Above it stands the program, which gives it a listener and the machine's powers; below it process, shell, service, forward,
+// identity, netconf and wire.
 // What it does to the machine goes through Machine, so that it can be tested without one.
 package server
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json/v2"
 	"errors"
 	"net/http"
@@ -15,10 +16,11 @@ import (
 	"pyro.local/guest/internal/wire"
 )
 
-// deafHost takes every frame but RESULT.
+// deafHost takes every frame, and leaves after STARTED or before RESULT.
 type deafHost struct {
 	*httptest.ResponseRecorder
-	pid int
+	leave context.CancelFunc
+	pid   int
 }
 
 func (*deafHost) EnableFullDuplex() error         { return nil }
@@ -35,13 +37,16 @@ func (h *deafHost) Write(data []byte) (int, error) {
 			return 0, err
 		}
 		h.pid = started.PID
-	case kind == wire.KindResult:
+		if h.leave != nil {
+			h.leave()
+		}
+	case kind == wire.KindResult && h.leave == nil:
 		return 0, errors.New("the host is gone")
 	}
 	return len(data), nil
 }
 
-// TestAServiceWhoseHostDoesNotHearThatItIsReadyIsEnded has the host leave at the last moment.
+// TestAServiceWhoseHostDoesNotHearThatItIsReadyIsEnded has the host leave at the last moments.
 func TestAServiceWhoseHostDoesNotHearThatItIsReadyIsEnded(t *testing.T) {
 	groups, err := process.NewGroups("")
 	if err != nil {
@@ -50,11 +55,17 @@ func TestAServiceWhoseHostDoesNotHearThatItIsReadyIsEnded(t *testing.T) {
 	agent := server.New("1.2.3", &machine{services: t.TempDir()}, process.NewRunner(reaper(), groups))
 	mount := `{"base": "/dev/vda", "scratch": "/dev/vdb", "environment": {}}`
 	agent.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v1/mount", strings.NewReader(mount)))
-	host := &deafHost{ResponseRecorder: httptest.NewRecorder()}
-	start := bytes.NewReader(startFrame(serviceStart("a", "exec sleep 1000", "null")))
-	agent.ServeHTTP(host, httptest.NewRequest("POST", "/v1/service/start", start))
-	if host.Code != http.StatusOK || host.pid == 0 {
-		t.Fatal(host.Code, host.pid)
+	ctx, cancel := context.WithCancel(context.Background())
+	for name, leave := range map[string]context.CancelFunc{"early": cancel, "late": nil} {
+		host := &deafHost{ResponseRecorder: httptest.NewRecorder(), leave: leave}
+		request := httptest.NewRequest("POST", "/v1/service/start", bytes.NewReader(startFrame(serviceStart(name, "exec sleep 1000", "null"))))
+		if leave != nil {
+			request = request.WithContext(ctx)
+		}
+		agent.ServeHTTP(host, request)
+		if host.Code != http.StatusOK || host.pid == 0 {
+			t.Fatal(host.Code, host.pid)
+		}
+		awaitDeath(t, host.pid)
 	}
-	awaitDeath(t, host.pid)
 }

@@ -10,11 +10,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"pyro.local/guest/internal/process"
+	"pyro.local/guest/internal/process/processtest"
 )
 
 // reaper is the test program's one; see process.NewReaper.
@@ -34,10 +34,13 @@ type bench struct {
 // newBench returns a registry whose services have cgroups. When the test is over, it must have left nothing behind.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	root := filepath.Join(cgroups(t), "pyro-test-"+filepath.Base(t.TempDir())+"-"+t.Name())
+	root := processtest.GroupsRoot(t)
+	if root == "" {
+		t.Skip("no cgroup can be made here")
+	}
 	groups, err := process.NewGroups(root)
 	if err != nil {
-		t.Skip("no cgroup can be made here: ", err)
+		t.Fatal(err)
 	}
 	b := &bench{t: t, logs: t.TempDir(), cwd: t.TempDir()}
 	b.Registry = NewRegistry(process.NewRunner(reaper(), groups), func() (string, error) { return b.logs, nil })
@@ -48,30 +51,14 @@ func newBench(t *testing.T) *bench {
 		if after := descriptors(t); len(after) > len(before) {
 			t.Errorf("descriptors are left open: %q, before %q", after, before)
 		}
-		if err := syscall.Rmdir(root); err != nil {
-			t.Errorf("cgroups are left: %v", err)
+		if left := processtest.Groups(t, root); len(left) > 0 {
+			t.Errorf("cgroups are left: %q", left)
 		}
 		if stuck := waiting(); stuck != "" {
 			t.Errorf("goroutines are left:\n%s", stuck)
 		}
 	})
 	return b
-}
-
-// cgroups returns where cgroups of version 2 are mounted.
-func cgroups(t *testing.T) string {
-	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); fields[2] == "cgroup2" {
-			return fields[1]
-		}
-	}
-	t.Skip("there are no cgroups of version 2 here")
-	return ""
 }
 
 func descriptors(t *testing.T) []string {

@@ -102,6 +102,7 @@ func TestTails(t *testing.T) {
 		{"one line that is not complete", "a\nb", 1, 100, "b", true},
 		{"empty lines", "\n\n\n", 2, 100, "\n\n", true},
 		{"bytes that end at a line", "ab\ncd\n", 0, 3, "cd\n", true},
+		{"bytes that end at a line before others", "ab\ncd\nef\n", 0, 6, "cd\nef\n", true},
 		{"bytes that end in a line", "ab\ncd\nef\n", 0, 5, "ef\n", true},
 		{"bytes that end at a line's end", "ab\ncd\n", 0, 4, "cd\n", true},
 		{"bytes and lines", "ab\ncd\nef\n", 2, 4, "ef\n", true},

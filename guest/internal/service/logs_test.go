@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"pyro.local/guest/internal/process"
@@ -34,8 +35,9 @@ func TestMuchOutputIsKeptAsFarAsPromised(t *testing.T) {
 
 func TestLogsAreFollowedToTheEndOfTheService(t *testing.T) {
 	b := newBench(t)
-	b.start("web", `echo one; echo two; echo err >&2; touch ready; read line < /dev/null; trap 'echo bye; exit' TERM
+	b.start("web", `trap 'echo bye; kill $! 2> /dev/null; exit' TERM; echo one; echo two; echo err >&2; touch ready
 		while :; do sleep 1000 & wait; done`)
+	b.awaitSaid("web", "one\ntwo\n", "err\n")
 	var out, err string
 	stopped := make(chan State, 1)
 	cut, failed := b.Logs(context.Background(), "web", View{TailLines: 1, MaxBytes: 1000, Follow: true}, func(stream process.Output, data []byte) error {
@@ -57,6 +59,26 @@ func TestLogsAreFollowedToTheEndOfTheService(t *testing.T) {
 	}
 	if failed != nil || out != "two\nbye\n" || err != "err\n" || cut != [2]bool{true, false} {
 		t.Errorf("%q, %q, %v, %v", out, err, cut, failed)
+	}
+}
+
+// awaitSaid returns once the logs hold so much: what a service has written is there a moment later.
+func (b *bench) awaitSaid(name, out, err string) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var mu sync.Mutex
+	var said [2]string
+	b.Logs(ctx, name, View{MaxBytes: 1 << 20, Follow: true}, func(stream process.Output, data []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if said[stream] += string(data); said == [2]string{out, err} {
+			cancel()
+		}
+		return nil
+	})
+	if said != [2]string{out, err} {
+		b.t.Fatalf("%q", said)
 	}
 }
 

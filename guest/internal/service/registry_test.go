@@ -26,6 +26,7 @@ func TestAServiceRunsOnUntilItIsStopped(t *testing.T) {
 	if state, err := b.Status("web"); err != nil || state != started {
 		t.Errorf("%+v, %v", state, err)
 	}
+	b.awaitSaid("web", "up\n", "")
 	state, err := b.Stop("web", patience)
 	if err != nil || state.Phase != Ended || !state.Stopped || state.Signal != 15 || state.ExitCode != 143 ||
 		state.Ended.Before(state.Ready) || alive(state.PID) {
@@ -88,20 +89,41 @@ func TestWhatAServiceLeavesBehindEndsWithIt(t *testing.T) {
 	}
 }
 
-// TestAStopGivesTheWholeServiceTheGrace has a shell that dies of SIGTERM at once, and a child that notices, has something
-// to finish and says so.
+// TestAStopGivesTheWholeServiceTheGrace has a shell that dies of SIGTERM at once, and a child that notices, tells the test
+// of it, and finishes when the test has seen that.
 func TestAStopGivesTheWholeServiceTheGrace(t *testing.T) {
 	b := newBench(t)
+	tells, hears := fifo(t, filepath.Join(b.cwd, "tells")), fifo(t, filepath.Join(b.cwd, "hears"))
 	b.start("wrapped", `mkfifo f; exec 3<>f
-		(exec 4<f 3>&-; trap 'read nothing <&4; echo finished; exit 0' TERM; touch ready; while :; do sleep 1000 4<&- & wait; done) &
+		(exec 4<f 3>&-; trap 'read nothing <&4; echo noticed > tells; read go < hears; echo finished; kill $! 2> /dev/null; exit 0' TERM
+		touch ready; while :; do sleep 1000 4<&- & wait; done) &
 		wait`)
+	go func() {
+		if n, _ := tells.Read(make([]byte, 8)); n > 0 {
+			hears.WriteString("go\n")
+		}
+	}()
 	state, err := b.Stop("wrapped", patience)
-	if err != nil || state.Signal != 15 || time.Since(state.Started) > patience {
+	if err != nil || state.Signal != 15 {
 		t.Errorf("%+v, %v", state, err)
 	}
 	if out, _ := b.said("wrapped"); out != "finished\n" {
 		t.Errorf("%q", out)
 	}
+}
+
+// fifo makes a pipe with a name, open for both ends so that nobody waits for the other.
+func fifo(t *testing.T, path string) *os.File {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
 }
 
 func TestASecondStopCanCutTheGraceShort(t *testing.T) {
@@ -221,7 +243,7 @@ func TestWaitingIsNothingToTheService(t *testing.T) {
 
 func TestAMachineThatStopsHasItsServicesStopped(t *testing.T) {
 	b := newBench(t)
-	b.start("kind", `trap 'echo bye; exit 0' TERM; touch ready; while :; do sleep 1000 & wait; done`)
+	b.start("kind", `trap 'echo bye; kill $! 2> /dev/null; exit 0' TERM; touch ready; while :; do sleep 1000 & wait; done`)
 	b.start("deaf", `trap '' TERM; touch ready; while :; do sleep 1000; done`)
 	b.Halt(200 * time.Millisecond)
 	for name, code := range map[string]int{"kind": 0, "deaf": 137} {

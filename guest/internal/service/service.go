@@ -110,6 +110,9 @@ func (s *service) doom(until time.Time) {
 
 // stop asks all of the service to end, and ends what still lives after grace.
 func (s *service) stop(grace time.Duration) {
+	if s.now().Phase == Ended {
+		return
+	}
 	until := time.Now().Add(grace)
 	s.doom(until)
 	if grace > 0 && s.process.SignalGroup(syscall.SIGTERM) == nil {
@@ -126,6 +129,9 @@ func (s *service) stop(grace time.Duration) {
 
 // end ends all of the service. What the kernel cannot end is given up, as it is for any command.
 func (s *service) end() {
+	if s.now().Phase == Ended { // its number may be another's by now
+		return
+	}
 	s.doom(time.Time{})
 	s.process.End()
 	s.giveUp()
