@@ -28,6 +28,8 @@ ip                  iproute2
 zstd                zstd
 modinfo             kmod
 cpio                cpio
+tmux                tmux
+vim                 vim
 "
 
 say() { printf '[setup] %s\n' "$*"; }

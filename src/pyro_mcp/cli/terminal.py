@@ -23,9 +23,10 @@ _NOTED = (signal.SIGWINCH, signal.SIGCONT, signal.SIGINT, signal.SIGQUIT, signal
 _WAKE_BYTES = 4096
 _CTRL_P, _CTRL_Q = b"\x10", b"\x11"
 
-# What a program that was cut off may have left: the other screen, mouse reports, bracketed paste, a soft reset of the
-# rest. Nothing of it moves the cursor or erases anything, and where none of it was on, nothing happens.
-_LEAVE_SCREEN = b"\x1b[?1047l\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[!p\x1b[?25h\x1b[0m"
+# What a program that was cut off may have left: the other screen, mouse reports, bracketed paste, arrow keys and keypad
+# that send something else, a soft reset of the rest, which not all terminals know. Nothing of it moves the cursor or
+# erases anything, and where none of it was on, nothing happens.
+_LEAVE_SCREEN = b"\x1b[?1047l\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[!p\x1b[?25h\x1b[0m"
 
 
 def our_terminal() -> int:

@@ -101,7 +101,7 @@ class Services:
                 self._workspaces.touch(record.workspace_id)
                 try:
                     if await self._launch(machine, service, request, environment):
-                        self._watch(service, ports)
+                        self._watch(replace(service, state=ServiceState.RUNNING), ports)
                         ports = ()
                 finally:
                     await _close(ports)
