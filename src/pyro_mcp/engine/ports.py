@@ -20,8 +20,11 @@ from pyro_mcp.model.service import PublishedPort
 
 HOST = "127.0.0.1"
 
-_AT_ONCE = 256
-"""So many connections of one port are carried at a time; the next ones wait, accepted but unanswered."""
+AT_ONCE = 256
+"""So many connections of one guest are carried at a time; the next ones wait, accepted but unanswered.
+
+It is half of what a guest's agent takes at once: the other half is for everything else that is asked of it.
+"""
 _BACKLOG = 512
 _READ_BYTES = 256 << 10
 _ANSWERS = (BodyKind.CONNECTED, BodyKind.STDOUT, BodyKind.OUTPUT_EOF)
@@ -33,8 +36,8 @@ _log = logging.getLogger(__name__)
 class Port:
     """One port of this host, bound from the beginning, listening from `serve` on."""
 
-    def __init__(self, port: PublishedPort) -> None:
-        """Raises ConflictError `port-taken`, HostError for a port that this user may not have."""
+    def __init__(self, port: PublishedPort, slots: asyncio.Semaphore) -> None:
+        """`slots` are its guest's, AT_ONCE in all. Raises ConflictError `port-taken`, HostError for a port that this user may not have."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         # Only connections of the past do not count as taken; another listener does.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,7 +48,7 @@ class Port:
             self._socket.close()
             raise _refusal(port, error) from error
         self.published = PublishedPort(port.guest_port, self._socket.getsockname()[1])
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = slots
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 

@@ -17,7 +17,7 @@ from pyro_mcp.agent.messages import OutputStream, integer_of, parse_object, pars
 from pyro_mcp.agent.wire import BodyKind
 from pyro_mcp.agent.work import Work
 from pyro_mcp.config import OUTPUT_BYTES
-from pyro_mcp.engine.ports import Port
+from pyro_mcp.engine.ports import AT_ONCE, Port
 from pyro_mcp.engine.refusals import Refusals, explained
 from pyro_mcp.engine.secrets import Secrets
 from pyro_mcp.engine.service_payloads import service_payload
@@ -73,6 +73,7 @@ class Services:
         self._secrets = secrets
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
 
     async def start(self, workspace_id: object, name: str, request: ServiceRequest) -> ServicePayload:
         """Start a service and wait until it is ready; one that is not in time is ended, and FAILED its state.
@@ -95,7 +96,7 @@ class Services:
                     started_at=time.time(),
                 )
                 environment = self._secrets.environment(record.workspace_id, request.secret_env or {})
-                ports = await _open(request.ports, lambda: self._workspaces.running(record.workspace_id))
+                ports: Sequence[Port] = await self._open(record.workspace_id, request.ports)
                 service = replace(service, ports=tuple(port.published for port in ports))
                 self._table.put(service)
                 self._workspaces.touch(record.workspace_id)
@@ -186,7 +187,7 @@ class Services:
             ports: list[Port] = []
             for published in service.ports:
                 try:
-                    ports += await _open((published,), lambda w=service.workspace_id: self._workspaces.running(w))  # type: ignore[misc]
+                    ports += await self._open(service.workspace_id, (published,))
                 except PyroError as error:
                     _log.warning("port %d is not published any more: %s", published.host_port, error)
             self._watch(service, ports)
@@ -201,6 +202,19 @@ class Services:
         for watch in (watches := list(self._watches.values())):
             watch.task.cancel()
         await asyncio.gather(*(watch.task for watch in watches), return_exceptions=True)
+
+    async def _open(self, workspace_id: str, ports: Sequence[PublishedPort]) -> Sequence[Port]:
+        """All of `ports`, or none."""
+        slots = self._slots.setdefault(workspace_id, asyncio.Semaphore(AT_ONCE))
+        opened: list[Port] = []
+        try:
+            for port in ports:
+                opened.append(Port(port, slots))
+                await opened[-1].serve(lambda: self._workspaces.running(workspace_id))
+        except BaseException:
+            await _close(opened)
+            raise
+        return opened
 
     def _refuse(self, record: WorkspaceRecord, name: str, request: ServiceRequest) -> None:
         if request.ports and record.network_policy is not NetworkPolicy.PUBLISHED:
@@ -333,19 +347,6 @@ async def _result(work: Work, on_pid: Callable[[int], None]) -> Mapping[str, obj
     while (frame := await work.frame()) is not None:
         on_pid(parse_started(parse_object(frame[1], frame[0].name)).pid)
     return await work.result()
-
-
-async def _open(ports: Sequence[PublishedPort], machine: Callable[[], Machine | None]) -> Sequence[Port]:
-    """All of `ports`, or none."""
-    opened: list[Port] = []
-    try:
-        for port in ports:
-            opened.append(Port(port))
-            await opened[-1].serve(machine)
-    except BaseException:
-        await _close(opened)
-        raise
-    return opened
 
 
 async def _close(ports: Sequence[Port]) -> None:
