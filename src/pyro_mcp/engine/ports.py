@@ -37,7 +37,10 @@ class Port:
     """One port of this host, bound from the beginning, listening from `serve` on."""
 
     def __init__(self, port: PublishedPort, slots: asyncio.Semaphore) -> None:
-        """`slots` are its guest's, AT_ONCE in all. Raises ConflictError `port-taken`, HostError for a port that this user may not have."""
+        """`slots` are its guest's, AT_ONCE in all.
+
+        Raises ConflictError `port-taken`, HostError for a port that this user may not have.
+        """
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         # Only connections of the past do not count as taken; another listener does.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
