@@ -243,6 +243,33 @@ for name in sys.argv[1:]:
         assert {address for _, address, port in reached(net) if port != 53} == {"8.8.8.8", "1.1.1.1"}
 
 
+def test_a_name_that_ends_early_for_some_leads_no_further(pyro: Installation, net: Internet) -> None:
+    """With a NUL in it, which parsers disagree about: asked for byte by byte, it is an address like any other."""
+    net.resolve("public.test", ["8.8.8.8"])
+    net.resolve("public.test\0.private.test", ["10.9.8.7"])
+    ask = """
+import socket
+name = [b"public", b"test\\0", b"private", b"test"]
+labels = b"".join(bytes([len(label)]) + label for label in name)
+query = b"\\x12\\x34\\1\\0\\0\\1" + bytes(6) + labels + b"\\0\\0\\1\\0\\1"
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+    resolver.settimeout(15)
+    resolver.connect(("100.127.254.3", 53))
+    resolver.send(query)
+    address = socket.inet_ntoa(resolver.recv(512)[-4:])
+print(address)
+try:
+    socket.create_connection((address, 80), 15)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    with workspace(pyro, network_policy="egress") as workspace_id:
+        net.reached()
+        result = pyro.sdk().exec_workspace(workspace_id, command=["python3", "-c", ask], timeout_seconds=60)
+        assert result["stdout"].split() == ["10.9.8.7", "ConnectionRefusedError"], result
+        assert {address for _, address, port in reached(net) if port != 53} == set()
+
+
 def test_a_new_address_of_the_host_is_closed_at_once(pyro: Installation, net: Internet) -> None:
     def ip(*words: str) -> None:
         subprocess.run([*net.enter, "ip", "address", *words], check=True)
