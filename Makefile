@@ -88,7 +88,7 @@ check-quick-tests: $(BUNDLE)
 	$(BIN)/pytest -q $(QUICK_TESTS)
 
 test-guest: $(TOOLS)
-	cd guest && $(GO) test ./...
+	cd guest && $(GO) test -timeout 300s ./...
 
 # The host is looked over each time (milliseconds); only what is missing is installed.
 host:
