@@ -19,6 +19,7 @@ import (
 	"pyro.local/guest/internal/mux/muxtest"
 	"pyro.local/guest/internal/netconf"
 	"pyro.local/guest/internal/process"
+	_ "pyro.local/guest/internal/process/processtest" // commands begin with signals as they should be
 	"pyro.local/guest/internal/server"
 	"pyro.local/guest/internal/wire"
 )
