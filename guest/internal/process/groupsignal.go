@@ -10,38 +10,19 @@ import (
 	"syscall"
 )
 
-// signalRounds bounds how often a group is looked at anew: one that forks for ever always has somebody new.
-const signalRounds = 64
-
-// signal sends a signal to each process of the group once. Without cgroups it goes to the leader's process group.
+// signal sends a signal to each process that is in the group now: what a program starts because of it, such as the
+// commands of its handler, does not get it. Without cgroups it goes to the leader's process group.
 func (g *group) signal(leader int, number syscall.Signal) error {
 	if g.path == "" {
 		return unlessGone(syscall.Kill(-leader, number))
 	}
-	return untilNobodyIsNew(g.members, func(pid int) error { return g.signalMember(pid, number) })
-}
-
-// untilNobodyIsNew does something to everybody who is there, once, and looks again until nobody new has shown up: who was
-// forked before it was done to the parent is found by the next look.
-func untilNobodyIsNew(look func() ([]int, error), do func(pid int) error) error {
-	done := map[int]bool{}
-	for range signalRounds {
-		there, err := look()
-		if err != nil {
+	there, err := g.members()
+	if err != nil {
+		return err
+	}
+	for _, pid := range there {
+		if err := g.signalMember(pid, number); err != nil {
 			return err
-		}
-		before := len(done)
-		for _, pid := range there {
-			if done[pid] {
-				continue
-			}
-			if err := do(pid); err != nil {
-				return err
-			}
-			done[pid] = true
-		}
-		if len(done) == before {
-			break
 		}
 	}
 	return nil

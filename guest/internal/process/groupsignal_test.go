@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,24 +62,20 @@ func TestASignalToTheGroupReachesWhatHasLeftTheSession(t *testing.T) {
 	}
 }
 
-func TestEverybodyIsSignalledOnceUntilNobodyIsNew(t *testing.T) {
-	looks := [][]int{{1, 2}, {2, 3}, {3, 4, 4}, {2, 4}, {5}}
-	var signalled []int
-	err := untilNobodyIsNew(func() ([]int, error) {
-		there := looks[0]
-		looks = looks[1:]
-		return there, nil
-	}, func(pid int) error {
-		signalled = append(signalled, pid)
+func TestWhatAHandlerStartsIsNotSignalled(t *testing.T) {
+	p, _ := inGroup(t, `trap 'sh -c "sleep 0.2; echo handled"; exit 3' TERM; echo up; while :; do sleep 0.05; done`)
+	said := ""
+	result := p.Wait(context.Background(), 0, func(_ Output, data []byte) error {
+		said += string(data)
+		if said == "up\n" {
+			if err := p.SignalGroup(syscall.SIGTERM); err != nil {
+				t.Error(err)
+			}
+		}
 		return nil
 	})
-	if err != nil || !slices.Equal(signalled, []int{1, 2, 3, 4}) || len(looks) != 1 {
-		t.Error(err, signalled, looks)
-	}
-	pid := 0
-	err = untilNobodyIsNew(func() ([]int, error) { pid++; return []int{pid}, nil }, func(int) error { return nil })
-	if err != nil || pid != signalRounds {
-		t.Error("of those who never stop to fork:", err, pid)
+	if said != "up\nhandled\n" || result.ExitCode != 3 {
+		t.Errorf("%q %+v", said, result)
 	}
 }
 
