@@ -20,7 +20,7 @@ from tests.harness.shells import Shell
 from tests.harness.tmux import COLUMNS, ROWS, Window, carried, window
 
 PROMPT = r"/workspace# ?$"
-GUEST = r"root@vm-\w+:/workspace# "
+CTRL_P_CTRL_Q = "\x10\x11"
 
 
 def attach(at: Window, pyro: Installation, workspace_id: str, *shell: str) -> None:
@@ -40,7 +40,7 @@ def attached(pyro: Installation) -> Iterator[tuple[Window, str]]:
 
 def leave(at: Window) -> str:
     """Detach; the id of the shell that is left."""
-    at.press("C-p", "C-q")
+    at.type(CTRL_P_CTRL_Q)
     match = re.search(r"\[shell\] detached from (sh-\w+); `pyro", at.see("status=0"))
     assert match is not None
     return match[1]
@@ -99,6 +99,17 @@ def test_a_shell_is_left_and_joined_again(pyro: Installation) -> None:
             terminal.see("^status=5")
 
 
+def test_what_was_typed_before_leaving_arrives(pyro: Installation) -> None:
+    with attached(pyro) as (at, workspace_id):
+        shell_id = leave(at)
+        for number in range(8):
+            attach(at, pyro, workspace_id, shell_id)
+            at.see(PROMPT)
+            at.type(f"echo {number} >> kept\n{CTRL_P_CTRL_Q}")
+            at.see("status=0")
+        assert until(lambda: True if said(pyro, workspace_id, "cat kept").split() == list("01234567") else None)
+
+
 def test_an_editor_opens_edits_and_saves(pyro: Installation, tmp_path: Path) -> None:
     vim = [*carried("vim", tmp_path / "vim"), "-u", "NONE", "-i", "NONE"]
     with attached(pyro) as (at, workspace_id):
@@ -128,17 +139,18 @@ def test_an_editor_opens_edits_and_saves(pyro: Installation, tmp_path: Path) -> 
 
 
 def test_top_and_less_draw_on_the_whole_screen(pyro: Installation) -> None:
-    with attached(pyro) as (at, _):
+    with attached(pyro) as (at, workspace_id):
         at.type("top -d 0.3\n")
         first = re.search(r"^top - (\S+) up", at.see(r"^top - [\s\S]*PID +USER"))
         assert first is not None
         at.see(rf"^top - (?!{first[1]})\S+ up")
-        at.resize(COLUMNS, 10)
-        assert until(lambda: True if len(at.screen().splitlines()) <= 10 else None)
-        at.see(r"^top - ")
+        for rows in (10, ROWS):
+            at.resize(COLUMNS, rows)
+            sized = f"{rows} {COLUMNS}\n"
+            assert until(lambda: said(pyro, workspace_id, "stty -F /dev/pts/0 size") == sized or None)  # noqa: B023
+            at.see(rf"\Atop - [\s\S]* PID +USER(?:.*\n){{{rows - 8}}}")
         at.type("q")
         at.see(PROMPT)
-        at.resize(COLUMNS, ROWS)
         at.type("clear; seq 1000 | less\n")
         at.see(rf"\A1\n2\n[\s\S]*^{ROWS - 1}\n:")
         at.type("G")
@@ -154,12 +166,12 @@ def test_python_edits_its_lines(pyro: Installation) -> None:
         at.type("print(6*)")
         at.press("Left")
         at.type("7\n")
-        at.see("^42\n")
+        at.see("^42\n>>> ?$")
         at.press("Up", "Home")
         at.type("40 and ")
         at.press("C-e")
         at.type(" # again\n")
-        at.see(r"^>>> 40 and print\(6\*7\) # again\n42\n")
+        at.see(r"^>>> 40 and print\(6\*7\) # again\n42\n>>> ?$")
         at.type("print('bu''sy') or all(n == 0 for n in iter(int, 1))\n")
         at.see("^busy$")
         at.press("C-c")

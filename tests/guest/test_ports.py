@@ -1,247 +1,211 @@
-"""Ports of guests on this host's loopback: every byte, every end, and no port that stays."""
+"""Published ports: where they are, what passes through them, how that ends on both sides."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import select
-import signal
+import random
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from pyro_mcp.errors import ConflictError, PyroError, UsageError
 from tests.guest.test_services import ended
 from tests.guest.test_workspace_life import said, workspace
+from tests.harness import talker
 from tests.harness.installation import DEADLINE, Installation, until
+from tests.harness.talker import ECHO, FULL, GATHERS, IPV6, NOTICES, RESETS, SPEAKS_FIRST
 
 POLICY = "egress+published-ports"
-SERVER = """
-import socket, struct, threading
-server = socket.create_server(("127.0.0.1", 9000), backlog=512)
-def talk(connection):
-    kind = connection.recv(1)
-    if kind == b"e":  # echo until the other side has finished, then finish
-        while data := connection.recv(65536): connection.sendall(data)
-    elif kind == b"f":  # finish first, then tell how much came
-        connection.sendall(b"first"); connection.shutdown(socket.SHUT_WR)
-        count = 0
-        while data := connection.recv(65536): count += len(data)
-        open(f"/tmp/came-{count}", "w").close()
-    elif kind == b"r":  # a reset
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    elif kind == b"w":  # wait for the other's reset
-        connection.sendall(b"waiting")
-        try:
-            while connection.recv(65536): pass
-        except ConnectionResetError:
-            open("/tmp/was-reset", "w").close()
-    connection.close()
-while True:
-    connection, _ = server.accept()
-    threading.Thread(target=talk, args=(connection,)).start()
-"""
+TALKS = (ECHO, SPEAKS_FIRST, RESETS, NOTICES, GATHERS, IPV6)
 
 
 @contextmanager
-def published(pyro: Installation, **port: int) -> Iterator[tuple[str, int]]:
-    """A workspace whose server is reached at that port of this host."""
-    with workspace(pyro, network_policy=POLICY) as workspace_id:
-        yield workspace_id, serve(pyro, workspace_id, **port)
+def publishing(pyro: Installation, **options: object) -> Iterator[str]:
+    """A workspace that may publish, with the program to talk to in it."""
+    with workspace(pyro, network_policy=POLICY, **options) as workspace_id:
+        text = Path(talker.__file__).read_text()
+        pyro.sdk().write_workspace_file(workspace_id, "talker.py", text=text)
+        yield workspace_id
 
 
-def serve(pyro: Installation, workspace_id: str, **port: int) -> int:
-    sdk = pyro.sdk()
-    sdk.write_workspace_file(workspace_id, "/workspace/server.py", text=SERVER)
-    service = sdk.start_service(
+def talk(pyro: Installation, workspace_id: str) -> dict[int, int]:
+    """Start the program; guest ports and where they are on this host."""
+    started = pyro.sdk().start_service(
         workspace_id,
-        "server",
-        command=["python3", "server.py"],
-        readiness={"type": "tcp", "address": "127.0.0.1:9000"},
-        published_ports=[{"guest_port": 9000, **port}],
+        "talker",
+        command="exec python3 talker.py",
+        readiness={"type": "tcp", "address": f"[::1]:{IPV6}"},
+        published_ports=[{"guest_port": port} for port in TALKS],
     )
-    assert service["state"] == "running"
-    (found,) = service["published_ports"]
-    assert (found["host"], found["guest_port"], found["protocol"]) == ("127.0.0.1", 9000, "tcp")
-    return found["host_port"]
+    assert started["state"] == "running", started
+    return {port["guest_port"]: port["host_port"] for port in started["published_ports"]}
+
+
+def sleeper(pyro: Installation, workspace_id: str) -> int:
+    """A service that only holds a port, at which nobody listens; which one it got."""
+    port = {"guest_port": 9999}
+    started = pyro.sdk().start_service(workspace_id, "sleeper", command="exec sleep 1000", published_ports=[port])
+    return started["published_ports"][0]["host_port"]
 
 
 def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
 
 
-def echo(port: int, data: bytes) -> bytes:
-    """What comes back, while it is being sent; both sides finish."""
-    with connect(port) as connection, ThreadPoolExecutor(1) as pool:
-
-        def send() -> None:
-            connection.sendall(b"e" + data)
-            connection.shutdown(socket.SHUT_WR)
-
-        sending = pool.submit(send)
-        received = connection.makefile("rb").read()
-        sending.result()
-    return received
+def everything(connection: socket.socket) -> bytes:
+    """To the end of what the other side says."""
+    heard = bytearray()
+    while data := connection.recv(1 << 16):
+        heard += data
+    return bytes(heard)
 
 
-def listens(port: int) -> list[str]:
-    """At which addresses of this host somebody listens, in the kernel's own hexadecimal."""
-    found = []
-    for name in ("tcp", "tcp6"):
-        with open(f"/proc/net/{name}") as table:  # noqa: PTH123
-            for line in list(table)[1:]:
-                local, state = line.split()[1], line.split()[3]
-                if state == "0A" and int(local.partition(":")[2], 16) == port:
-                    found.append(local.partition(":")[0])
-    return found
+def listeners(port: int) -> list[str]:
+    """The addresses at which somebody listens at that port of this host, as the kernel writes them."""
+    tables = Path("/proc/net/tcp").read_text().splitlines()[1:] + Path("/proc/net/tcp6").read_text().splitlines()[1:]
+    sockets = (line.split() for line in tables)
+    return [
+        local.rpartition(":")[0]
+        for _, local, _, state, *_ in sockets
+        if state == "0A" and local.endswith(f":{port:04X}")
+    ]
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
-def test_every_byte_goes_both_ways_through_a_port_of_the_loopback_alone(pyro: Installation) -> None:
-    with published(pyro) as (_, port):
-        assert listens(port) == ["0100007F"]
-        data = os.urandom(20 << 20)
-        assert hashlib.sha256(echo(port, data)).digest() == hashlib.sha256(data).digest()
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
-def test_each_direction_ends_by_itself(pyro: Installation) -> None:
-    with published(pyro) as (workspace_id, port):
-        with connect(port) as connection:
-            connection.sendall(b"f")
-            assert connection.makefile("rb").read() == b"first"
-            connection.sendall(bytes(300_000))
-        assert until(lambda: said(pyro, workspace_id, "ls /tmp").count("came-300000") or None)
+def test_ports_are_chosen_or_given_and_on_the_loopback_alone(pyro: Installation) -> None:
+    with publishing(pyro) as workspace_id:
+        given = free_port()
+        started = pyro.json(
+            *("workspace", "service", "start", workspace_id, "talker", "--json"),
+            *("--publish", f"{given}:{ECHO}", "--publish", str(IPV6), "--ready-tcp", f"[::1]:{IPV6}"),
+            *("--", "python3", "talker.py"),
+        )
+        first, second = started["published_ports"]
+        assert first == {"host": "127.0.0.1", "host_port": given, "guest_port": ECHO, "protocol": "tcp"}
+        assert (second["guest_port"], second["protocol"]) == (IPV6, "tcp")
+        for port in (given, second["host_port"]):
+            assert listeners(port) == ["0100007F"]
+            with connect(port) as connection:
+                connection.sendall(b"hello")
+                assert connection.recv(100) == b"hello"
+        shown = pyro.cli("workspace", "service", "list", workspace_id).stdout.decode()
+        assert f"127.0.0.1:{given}->{ECHO} 127.0.0.1:{second['host_port']}->{IPV6}" in shown
+        assert pyro.sdk().status_service(workspace_id, "talker")["published_ports"] == [first, second]
 
 
-def test_a_reset_is_a_reset_at_the_other_end(pyro: Installation) -> None:
-    with published(pyro) as (workspace_id, port):
-        with connect(port) as connection:
-            connection.sendall(b"r")
-            assert select.select([connection], [], [], DEADLINE)[0]
+def test_twenty_megabytes_pass_both_ways_at_once_and_to_the_byte(pyro: Installation) -> None:
+    data = random.Random(1).randbytes(20_000_000)
+    with publishing(pyro) as workspace_id, connect(talk(pyro, workspace_id)[ECHO]) as connection:
+
+        def send() -> None:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        heard = everything(connection)
+        sender.join(DEADLINE)
+
+    # The digest comes after our end was seen there: each direction ends by itself.
+    assert heard[-64:].decode() == hashlib.sha256(data).hexdigest()
+    assert heard[:-64] == data
+
+
+def test_a_guest_that_has_said_all_hears_on(pyro: Installation) -> None:
+    with publishing(pyro) as workspace_id:
+        with connect(talk(pyro, workspace_id)[SPEAKS_FIRST]) as connection:
+            assert everything(connection) == b"all that I have to say"
+            for _ in range(10):
+                connection.sendall(b"x" * 100_000)
+        assert until(lambda: pyro.sdk().logs_service(workspace_id, "talker")["stdout"] or None) == "heard 1000000\n"
+
+
+def test_a_reset_is_one_on_the_other_side_too(pyro: Installation) -> None:
+    with publishing(pyro) as workspace_id:
+        ports = talk(pyro, workspace_id)
+        with connect(ports[RESETS]) as connection:
+            assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+            connection.sendall(b"x")
             with pytest.raises(ConnectionResetError):
                 connection.recv(100)
-        connection = connect(port)
-        connection.sendall(b"w")
-        assert connection.recv(7, socket.MSG_WAITALL) == b"waiting"
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
-        assert until(lambda: said(pyro, workspace_id, "ls /tmp").count("was-reset") or None)
+        for linger, seen in ((struct.pack("ii", 1, 0), "reset\n"), (struct.pack("ii", 0, 0), "reset\nend\n")):
+            with connect(ports[NOTICES]) as connection:
+                assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            logs = pyro.sdk().logs_service
+            assert until(lambda: t if (t := logs(workspace_id, "talker")["stdout"]) == seen else None), seen  # noqa: B023
+
+
+def test_where_nobody_listens_a_connection_ends_at_once(pyro: Installation) -> None:
+    with publishing(pyro) as workspace_id:
+        port = sleeper(pyro, workspace_id)
+        for _ in range(20):
+            with connect(port) as connection, pytest.raises(ConnectionResetError):
+                connection.recv(100)
+        assert pyro.sdk().status_service(workspace_id, "sleeper")["state"] == "running"
 
 
 @pytest.mark.parametrize("count", [200, 300])
-def test_many_connections_at_once_are_all_served(pyro: Installation, count: int) -> None:
-    with published(pyro) as (_, port):
-        connections = [connect(port) for _ in range(count)]
+def test_hundreds_of_connections_are_served_at_once_and_the_rest_in_turn(pyro: Installation, count: int) -> None:
+    def ask(name: int) -> socket.socket:
+        connection = connect(port)
+        connection.sendall(f"{at_once}\n{name}\n".encode())
+        return connection
 
-        def talk(number: int) -> bool:
-            with connections[number] as connection:
-                connection.sendall(b"e%d" % number)
-                connection.shutdown(socket.SHUT_WR)
-                return connection.makefile("rb").read() == b"%d" % number
-
-        with ThreadPoolExecutor(count) as pool:
-            assert all(pool.map(talk, range(count)))
-
-
-def test_a_taken_port_is_refused_before_anything_starts(pyro: Installation) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as taken,
-        workspace(pyro, network_policy=POLICY) as workspace_id,
-    ):
-        ports: Any = [{"guest_port": 1}, {"guest_port": 80, "host_port": taken.getsockname()[1]}]
-        with pytest.raises(ConflictError) as refused:
-            pyro.sdk().start_service(workspace_id, "s", command="touch started", published_ports=ports)
-        assert refused.value.code == "port-taken"
-        assert said(pyro, workspace_id, "ls") == ""
-        assert pyro.sdk().list_services(workspace_id)["services"] == []
+    at_once = min(count, FULL)
+    with publishing(pyro) as workspace_id, ExitStack() as stack, ThreadPoolExecutor(16) as pool:
+        port = talk(pyro, workspace_id)[GATHERS]
+        # All but one; nobody is answered before as many as possible are there.
+        connections = [stack.enter_context(each) for each in pool.map(ask, range(at_once - 1))]
+        others = sleeper(pyro, workspace_id)
+        with connect(others) as other:
+            assert said(pyro, workspace_id, "echo still at your service") == "still at your service\n"
+            connections += [stack.enter_context(each) for each in pool.map(ask, range(at_once - 1, count))]
+            answers = []
+            for connection in connections:
+                answers.append(everything(connection))
+                connection.close()
+            with pytest.raises(ConnectionResetError):
+                other.recv(1)
+    assert answers == [str(name).encode() for name in range(count)]
 
 
-@pytest.mark.parametrize("end", ["stop", "exit", "reset", "delete", "stop_workspace"])
-def test_a_port_is_free_once_its_service_is_over(pyro: Installation, end: str) -> None:
-    port = free_port()
-    with published(pyro, host_port=port) as (workspace_id, found):
-        assert found == port
-        sdk = pyro.sdk()
-        if end == "exit":
-            said(pyro, workspace_id, "pkill -f '[s]erver.py'")
-            assert ended(pyro, workspace_id, "server")["state"] == "exited"
-        elif end == "stop":
-            sdk.stop_service(workspace_id, "server")
-        elif end == "reset":
-            sdk.reset_workspace(workspace_id)
-        elif end == "stop_workspace":
-            sdk.stop_workspace(workspace_id)
-        else:
-            with workspace(pyro, network_policy=POLICY) as other:
-                second = serve(pyro, other)
-            assert until(lambda: True if not listens(second) else None)
-        if end != "delete":
-            assert until(lambda: True if not listens(port) else None)
-        if end in ("exit", "stop", "reset"):
-            assert serve(pyro, workspace_id, host_port=port) == port
-            assert echo(port, b"again") == b"again"
+LAST_WORDS = """
+import socket
+with socket.create_server(("127.0.0.1", 9999)) as listener, listener.accept()[0] as connection:
+    connection.sendall(b"0123456789" * 600_000)
+"""
 
 
-def test_a_port_outlives_its_daemon(own_pyro: Installation) -> None:
-    sdk = own_pyro.sdk()
-    workspace_id = sdk.create_workspace(environment="debian:12", ttl_seconds=3600, network_policy=POLICY)[
-        "workspace_id"
-    ]
-    port = serve(own_pyro, workspace_id)
-    os.kill(own_pyro.daemon_pid(), signal.SIGKILL)
-    assert sdk.status_service(workspace_id, "server")["published_ports"][0]["host_port"] == port
-    assert echo(port, b"after") == b"after"
-    sdk.delete_workspace(workspace_id)
-    assert listens(port) == []
-
-
-def test_two_guests_may_listen_at_the_same_port(pyro: Installation) -> None:
-    with published(pyro) as (_, one), published(pyro) as (_, other):
-        assert one != other
-        assert (echo(one, b"one"), echo(other, b"other")) == (b"one", b"other")
-
-
-def test_where_nobody_listens_a_connection_is_over_at_once(pyro: Installation) -> None:
-    with workspace(pyro, network_policy=POLICY) as workspace_id:
+def test_what_a_service_says_last_arrives(pyro: Installation) -> None:
+    """It ends when its kernel has taken all that it says, and its port with it; much of that is under way then."""
+    with publishing(pyro) as workspace_id:
         started = pyro.sdk().start_service(
-            workspace_id, "s", command="sleep 1000", published_ports=[{"guest_port": 4242}]
+            workspace_id,
+            "once",
+            command=["python3", "-c", LAST_WORDS],
+            readiness={"type": "command", "command": "grep -q ':270F .* 0A ' /proc/net/tcp"},
+            published_ports=[{"guest_port": 9999}],
         )
         port = started["published_ports"][0]["host_port"]
-        with connect(port) as connection, contextlib.suppress(ConnectionResetError):
-            assert connection.recv(100) == b""
-
-
-@pytest.mark.parametrize(
-    "ports",
-    [
-        [{"guest_port": 0}],
-        [{"guest_port": 65536}],
-        [{"guest_port": "80"}],
-        [{"guest_port": 80, "host_port": -1}],
-        [{"host_port": 80}],
-        [{"guest_port": 80, "host": "0.0.0.0"}],
-        [{"guest_port": 80, "host_port": 18080}, {"guest_port": 81, "host_port": 18080}],
-        [{"guest_port": 80}] * 17,
-        80,
-    ],
-)
-def test_ports_that_make_no_sense_are_refused(pyro: Installation, ports: Any) -> None:
-    with pytest.raises(UsageError):
-        pyro.sdk().start_service("ws-000000000000", "s", command="true", published_ports=ports)
-
-
-def test_ports_need_their_policy(pyro: Installation) -> None:
-    for policy in ("off", "egress"):
-        with workspace(pyro, network_policy=policy) as workspace_id, pytest.raises(PyroError) as refused:
-            pyro.sdk().start_service(workspace_id, "web", command="sleep 60", published_ports=[{"guest_port": 80}])
-        assert refused.value.code == "ports-not-allowed"
+        with connect(port) as connection:
+            assert ended(pyro, workspace_id, "once")["exit_code"] == 0
+            assert until(lambda: is_free(port) or None)
+            assert everything(connection) == b"0123456789" * 600_000

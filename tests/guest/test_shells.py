@@ -33,7 +33,7 @@ while True:
 
 def alive(pyro: Installation, workspace_id: str, pattern: str) -> int:
     """How many processes there are whose command line matches."""
-    return int(said(pyro, workspace_id, f"pgrep -fc '{pattern}' || true"))
+    return int(pyro.sdk().exec_workspace(workspace_id, command=["pgrep", "-fc", pattern])["stdout"])
 
 
 def test_a_shell_is_a_terminal_of_its_own_with_job_control(pyro: Installation) -> None:

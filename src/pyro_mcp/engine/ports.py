@@ -27,6 +27,7 @@ It is half of what a guest's agent takes at once: the other half is for everythi
 """
 _BACKLOG = 512
 _READ_BYTES = 256 << 10
+_LAST_WORDS_SECONDS = 10.0
 _ANSWERS = (BodyKind.CONNECTED, BodyKind.STDOUT, BodyKind.OUTPUT_EOF)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, with no time to linger: the other side sees a reset
 
@@ -65,17 +66,30 @@ class Port:
             try:
                 async with self._slots:
                     await _carry(machine(), self.published.guest_port, reader, writer)
+            except asyncio.CancelledError:
+                # By `close` alone. If the task ended with that, the event loop would complain of an error.
+                _reset(writer)
             finally:
                 self._connections.discard(task)
                 writer.transport.abort()
 
         self._server = await asyncio.start_server(accepted, sock=self._socket, limit=_READ_BYTES)
 
-    async def close(self) -> None:
-        """Listen no more, and break off every connection. Idempotent."""
+    def shut(self) -> None:
+        """Listen no more; connections go on. Idempotent."""
         if self._server is not None:
             self._server.close()
         self._socket.close()
+
+    async def finish(self) -> None:
+        """Listen no more, and let connections end by themselves: what a program has said last is still under way."""
+        self.shut()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_LAST_WORDS_SECONDS)
+
+    async def close(self) -> None:
+        """Listen no more, and break off every connection. Idempotent."""
+        self.shut()
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
@@ -102,8 +116,14 @@ async def _carry(
         await writer.wait_closed()
     except (GuestError, OSError) as error:
         _log.debug("a connection to port %d broke off: %s", guest_port, error)
-        with suppress(OSError):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        _reset(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Have the other side see a reset: what it has got may not be all."""
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
 
 
 async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -16,13 +16,12 @@ from typing import cast
 from pyro_mcp.agent.messages import OutputStream, integer_of, parse_object, parse_started
 from pyro_mcp.agent.wire import BodyKind
 from pyro_mcp.agent.work import Work
-from pyro_mcp.config import OUTPUT_BYTES
 from pyro_mcp.engine.ports import AT_ONCE, Port
 from pyro_mcp.engine.refusals import Refusals, explained
 from pyro_mcp.engine.secrets import Secrets
+from pyro_mcp.engine.service_logs import Logs, read_logs
 from pyro_mcp.engine.service_payloads import service_payload
-from pyro_mcp.engine.sink import KeptOutput, Sink
-from pyro_mcp.engine.streams import Redacted
+from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError, UsageError
 from pyro_mcp.machines.machine import Machine
@@ -37,8 +36,9 @@ from pyro_mcp.state.services import ServiceTable
 GRACE_SECONDS = 10.0
 """What a service gets to end by itself once it was told to."""
 
-_LOGS = (BodyKind.STDOUT, BodyKind.STDERR)
 _REASON_CHARACTERS = 200
+_NOTICE_SECONDS = 5.0
+_BROKEN_OFF = "its start was broken off"
 # Of a service that could not be started, or was not ready: what the guest calls it, and whether it had started.
 _NEVER_READY = frozenset({"not-ready", "ended", "not-found", "not-executable"})
 
@@ -139,7 +139,9 @@ class Services:
             with explained(f"the service {name}", _REFUSALS):
                 ended = await _told(machine, "service/stop", parameters, patience_seconds=GRACE_SECONDS)
             self._end(service, ended)
-        await self._forget(service)
+        if (watch := self._watches.get((service.workspace_id, service.name))) is not None:
+            for port in watch.ports:
+                port.shut()  # the watch sees to the rest
         return self.status(workspace_id, name)
 
     async def logs(
@@ -150,32 +152,22 @@ class Services:
         With `follow` everything goes to the sink, as it is printed, until the service ends.
         """
         record = self._workspaces.find(workspace_id)
-        self._find(record.workspace_id, name)
-        kept = {stream: KeptOutput(OUTPUT_BYTES) for stream in OutputStream}
+        service = self._find(record.workspace_id, name)
         redactor = self._secrets.redactor(record.workspace_id)
-        parameters = {
-            "service": name,
-            "tail_lines": tail_lines or 0,
-            "max_bytes": OUTPUT_BYTES,
-            "follow": follow,
-        }
-        async with self._workspaces.working(workspace_id) as (record, machine):
-            patience = None if follow else 0.0
-            with explained(f"the service {name}", _REFUSALS):
-                asked = machine.ask("service/logs", parameters, answers=_LOGS, patience_seconds=patience)
-                async with asked as work, Redacted(redactor, _Keeping(kept, sink if follow else None)) as output:
-                    while (frame := await work.frame()) is not None:
-                        kind, data = frame
-                        await output.add(_STREAMS[kind], data)
-                    result = await work.result()
-        out, err = kept[OutputStream.STDOUT], kept[OutputStream.STDERR]
-        cut = result.get("stdout_truncated") is True or result.get("stderr_truncated") is True
+        logs = Logs()
+        async with self._workspaces.working(workspace_id) as (_, machine):
+            # Of one that never ran the guest knows nothing, or what another of its name has left.
+            if service.pid is not None or service.state.alive:
+                with explained(f"the service {name}", _REFUSALS):
+                    logs = await read_logs(machine, name, redactor, sink, tail_lines=tail_lines, follow=follow)
+        if follow:
+            await self._noticed(service)
         return {
             **self.status(workspace_id, name),
-            "stdout": out.text(),
-            "stderr": err.text(),
+            "stdout": logs.text(OutputStream.STDOUT),
+            "stderr": logs.text(OutputStream.STDERR),
             "tail_lines": tail_lines,
-            "truncated": cut or out.truncated or err.truncated,
+            "truncated": logs.truncated,
         }
 
     async def recover(self) -> None:
@@ -190,6 +182,8 @@ class Services:
                     ports += await self._open(service.workspace_id, (published,))
                 except PyroError as error:
                     _log.warning("port %d is not published any more: %s", published.host_port, error)
+            service = replace(service, ports=tuple(port.published for port in ports))
+            self._table.put(service)
             self._watch(service, ports)
 
     def note_stop(self, workspace_id: str) -> None:
@@ -277,6 +271,7 @@ class Services:
             async with self._workspaces.working(service.workspace_id) as (_, machine):
                 ended = await _told(machine, "service/wait", {"service": service.name}, patience_seconds=None)
             self._end(service, ended)
+            await asyncio.gather(*(port.finish() for port in ports))
         except (PyroError, OSError) as error:
             _log.info("the service %s is watched no more: %s", service.name, error)
             self._note_lost(service)
@@ -287,8 +282,8 @@ class Services:
         stopped = ended.get("stopped") is True
         state = ServiceState.STOPPED if stopped else ServiceState.EXITED
         reason = "stopped" if stopped else "exited"
-        if service.state is ServiceState.STARTING and service.ready_at is None and not stopped:
-            state, reason = ServiceState.FAILED, "ended before it was ready"
+        if service.state is ServiceState.STARTING:
+            state, reason = ServiceState.FAILED, _BROKEN_OFF if stopped else "ended before it was ready"
         code = integer_of(ended, "exit_code", largest=255)
         self._table.end(service, state, now=time.time(), exit_code=code, reason=reason)
 
@@ -296,11 +291,11 @@ class Services:
         """It ended with its machine."""
         self._table.end(service, ServiceState.STOPPED, now=time.time(), exit_code=None, reason="workspace-stopped")
 
-    async def _forget(self, service: ServiceRecord) -> None:
+    async def _noticed(self, service: ServiceRecord) -> None:
+        """Whoever watches a service hears of its end a little later than those who follow it."""
         watch = self._watches.get((service.workspace_id, service.name))
         if watch is not None:
-            watch.task.cancel()
-            await asyncio.gather(watch.task, return_exceptions=True)
+            await asyncio.wait({watch.task}, timeout=_NOTICE_SECONDS)
 
     def _find(self, workspace_id: str, name: str) -> ServiceRecord:
         service = self._table.find(workspace_id, name)
@@ -311,22 +306,6 @@ class Services:
                 hint=f"`pyro workspace service list {workspace_id}` shows those it has",
             )
         return service
-
-
-class _Keeping:
-    """A sink for output that keeps the end of it, and passes it on where somebody follows."""
-
-    def __init__(self, kept: Mapping[OutputStream, KeptOutput], sink: Sink | None) -> None:
-        self._kept = kept
-        self._sink = sink
-
-    async def __call__(self, stream: OutputStream, data: bytes) -> None:
-        self._kept[stream].add(data)
-        if self._sink is not None:
-            await self._sink.output(stream, data)
-
-
-_STREAMS = {BodyKind.STDOUT: OutputStream.STDOUT, BodyKind.STDERR: OutputStream.STDERR}
 
 
 async def _told(
@@ -361,7 +340,7 @@ def _code(error: BaseException) -> int | None:
 
 def _why(error: BaseException) -> str:
     if not isinstance(error, GuestError):
-        return "its start was broken off"
+        return _BROKEN_OFF
     reason = error.details.get("reason")
     said = f": {printable(str(reason), _REASON_CHARACTERS)}" if reason else ""
     return f"{error.details.get('guest_code', error.code)}{said}"

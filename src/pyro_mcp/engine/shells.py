@@ -330,9 +330,9 @@ _REFUSALS: Refusals = {
     ),
     "cursor-ahead": _ahead,
     "not-reading": lambda subject, details: ConflictError(
-        f"{subject} does not take its input: {details.get('written')} bytes were written",
+        f"{subject} does not take its input, {details.get('written')} bytes were written: {details['guest_error']}",
         code="shell-not-reading",
-        hint="its program is busy or stopped; read what it says, or send it a signal",
+        hint="read what it says; a program that is busy or stopped can be sent a signal",
     ),
     "exists": lambda subject, _: ConflictError(f"{subject} exists already"),
     "io-error": lambda subject, details: ConflictError(f"{subject}: {details['guest_error']}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ _READINESS = {"file": "path", "tcp": "address", "http": "url", "command": "comma
 # An IP address or localhost: looking up a name could leave the guest.
 _HOST = r"(?:localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\])"
 _ADDRESS = re.compile(rf"(?P<host>{_HOST}):(?P<port>[0-9]{{1,5}})")
-_URL = re.compile(rf"http://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?:/[!-~]*)?")
+_URL = re.compile(rf"http://(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?(?:/(?:[!-$&-~]|%[0-9A-Fa-f]{{2}})*)?")
 _PORTS = 16
 
 
@@ -78,10 +79,17 @@ def require_readiness(value: object) -> dict[str, str] | None:
     pattern = {"tcp": _ADDRESS, "http": _URL}.get(str(kind))
     if pattern is not None:
         match = pattern.fullmatch(subject)
-        if match is None or (match["port"] is not None and not 1 <= int(match["port"]) <= 65535):
+        if match is None or not _is_host(match["host"]) or not 1 <= int(match["port"] or 80) <= 65535:
             example = "127.0.0.1:8080" if kind == "tcp" else "http://127.0.0.1:8080/health"
             raise _unready(f"{subject[:80]!r} is not like {example}")
     return {"type": str(kind), member: subject}
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return text == "localhost" or bool(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return False
 
 
 def require_ports(value: object) -> tuple[PublishedPort, ...]:

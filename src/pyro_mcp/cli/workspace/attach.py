@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _KEY_BYTES = 64 << 10
 _LEAVE_SECONDS = 5.0
+_PASS_ON_SECONDS = 1.0
 
 
 def attach(workspace_id: str, shell_id: str | None) -> dict[str, object]:
@@ -80,6 +81,14 @@ class Attachment:
     def resize(self, columns: int, rows: int) -> None:
         self._sizes.put((columns, rows))
 
+    def pass_on(self) -> None:
+        """Wait until what was typed has arrived. A shell that takes nothing in is not waited for."""
+        self._keys.put(b"")
+        if self._keys.passed_on.wait(_PASS_ON_SECONDS):
+            # The daemon has it. What is asked of it now comes to the guest behind that.
+            with contextlib.suppress(PyroError):
+                Pyro().read_shell(self.workspace_id, self.shell_id, max_chars=1)
+
     def leave(self) -> None:
         """Print nothing more and break off; does not wait for it."""
         self._left = True
@@ -130,6 +139,7 @@ class _Keys:
 
     def __init__(self) -> None:
         self.wanted = threading.Event()
+        self.passed_on = threading.Event()
         self._typed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def put(self, data: bytes) -> None:
@@ -138,7 +148,9 @@ class _Keys:
     def read(self, _count: int) -> bytes:
         """A piece at a time, as soon as there is one."""
         self.wanted.set()
-        return self._typed.get()
+        if not (typed := self._typed.get()):
+            self.passed_on.set()
+        return typed
 
 
 def _connect(descriptor: int, shell: Attachment) -> dict[str, object]:
@@ -149,6 +161,8 @@ def _connect(descriptor: int, shell: Attachment) -> dict[str, object]:
             undo.callback(shell.leave)
             shell.start()
             detached = _pass_on(lent, shell)
+            if detached:
+                shell.pass_on()
         if not detached:
             return {**shell.result(), "detached": False}
     except (output.Terminated, DaemonError):
