@@ -11,9 +11,9 @@ from pathlib import Path
 from pyro_mcp.host.private import keep_memory_private
 resource.setrlimit(resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE)[1:] * 2)
 keep_memory_private()
-print(resource.getrlimit(resource.RLIMIT_CORE))
+print(resource.getrlimit(resource.RLIMIT_CORE), flush=True)
 os.system("cat /proc/sys/kernel/random/boot_id > /dev/null")
-print(Path(f"/proc/{os.getpid()}/fd/1").exists())
+print(Path(f"/proc/{os.getpid()}/fd/1").exists(), flush=True)
 if "dump" in sys.argv:
     os.kill(os.getpid(), signal.SIGSEGV)
 """
