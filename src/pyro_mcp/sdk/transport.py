@@ -25,6 +25,9 @@ OnOutput = Callable[[str, bytes], None]
 _MAX_HEAD_BYTES = 16 << 10
 _RECEIVE_BYTES = 256 << 10
 _CANCEL_SECONDS = 30.0
+# Python acts on a signal between two steps of its own. One that comes right before a step that blocks is noted, and
+# waits for the end of that (docs.python.org/3/library/signal.html): so there is one at least every second.
+_BLOCKED_MS = 1000
 
 
 class NobodyThereError(DaemonError):
@@ -161,12 +164,12 @@ class _Answer:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._received = bytearray()
-        self._poll: select.poll | None = None
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._interruption: int | None = None
 
     def watch(self, interruption: Interruption | None) -> None:
         if interruption is not None:
-            self._poll = select.poll()
-            self._poll.register(self._connection, select.POLLIN)
             self._poll.register(interruption, select.POLLIN)
             self._interruption = interruption.fileno()
 
@@ -194,7 +197,9 @@ class _Answer:
 
     def _receive(self) -> bool:
         """More bytes; False at the end, also when the daemon was killed and the connection broke."""
-        if self._poll is not None and any(ready == self._interruption for ready, _ in self._poll.poll()):
+        while not (ready := self._poll.poll(_BLOCKED_MS)):
+            pass
+        if any(descriptor == self._interruption for descriptor, _ in ready):
             raise InterruptedExchange
         try:
             data = self._connection.recv(_RECEIVE_BYTES)

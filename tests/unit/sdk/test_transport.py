@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -108,3 +111,39 @@ def test_an_interruption_cancels_the_very_request_at_the_daemon(serve: Serve) ->
     identifier = next(line for line in first.decode().splitlines() if line.startswith("Pyro-Request")).split()[1]
     assert cancel.startswith(b"POST /v1/cancel ")
     assert json.loads(cancel.split(b"\r\n\r\n")[1])["arguments"] == {"request_id": identifier}
+
+
+class Ended(BaseException):
+    pass
+
+
+def test_a_signal_that_does_not_break_into_a_wait_is_acted_upon_all_the_same(tmp_path: Path) -> None:
+    """As one does that comes between Python's last look and the wait: here another thread is who gets it."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Ended
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(HEAD + encode_frame(Kind.STDOUT, b"begun"))
+            begun.wait()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            listener.accept()[0].close()  # the cancellation
+
+    begun = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "daemon.sock"))
+        listener.listen()
+        known = signal.signal(signal.SIGUSR1, end)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        try:
+            with pytest.raises(Ended):
+                Exchange(tmp_path / "daemon.sock", "fp").call("x", {}, print, lambda *_: begun.set())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+            signal.signal(signal.SIGUSR1, known)
+        thread.join()
