@@ -40,6 +40,8 @@ class ShellDaemon:
         self.typed: queue.Queue[bytes] = queue.Queue()
         self.takes_input = threading.Event()
         self.takes_input.set()
+        self.silent: set[str] = set()
+        """What is heard and never answered."""
         self._attached: queue.Queue[socket.socket] = queue.Queue()
         self._connections: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -109,7 +111,8 @@ class ShellDaemon:
             self._attached.put(connection)
         else:
             self.asked.put((name, arguments))
-            self._result(connection, SHELL_PAYLOAD)
+            if name not in self.silent:
+                self._result(connection, SHELL_PAYLOAD)
             return
         self.asked.put((name, arguments))
 

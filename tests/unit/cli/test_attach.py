@@ -187,6 +187,15 @@ def test_a_shell_that_takes_nothing_in_holds_up_neither_its_output_nor_us(shell:
     assert person.ended() == (0, DETACHED)
 
 
+def test_a_guest_that_does_not_answer_is_left_all_the_same(shell: ShellDaemon, attach: Attach) -> None:
+    shell.silent.add("read_shell")
+    person = attach(ID, SHELL)
+    shell.attached()
+    person.type(CTRL_P_CTRL_Q)
+
+    assert person.ended() == (0, DETACHED)
+
+
 def test_without_a_terminal_it_says_what_works_without_one() -> None:
     with pytest.raises(UsageError) as refused:
         run("shell", "attach", ID)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _KEY_BYTES = 64 << 10
 _LEAVE_SECONDS = 5.0
-_PASS_ON_SECONDS = 1.0
+_PASS_ON_SECONDS = 2.0
+_PRINT_SECONDS = 1.0
 
 
 def attach(workspace_id: str, shell_id: str | None) -> dict[str, object]:
@@ -65,6 +66,7 @@ class Attachment:
         self._outcome: Future[ShellPayload] = Future()
         self._interruption = Interruption()
         self._left = False
+        self._printing = threading.Lock()
         if redraw is not None:
             columns, rows = redraw
             # A size that is new is what programs act upon, so it is made so.
@@ -82,16 +84,28 @@ class Attachment:
         self._sizes.put((columns, rows))
 
     def pass_on(self) -> None:
-        """Wait until what was typed has arrived. A shell that takes nothing in is not waited for."""
+        """Wait until what was typed has arrived. Neither a shell that takes nothing in nor a guest that does not answer
+        is waited for: the terminal is raw as long.
+        """
         self._keys.put(b"")
-        if self._keys.passed_on.wait(_PASS_ON_SECONDS):
+        arrived = threading.Event()
+
+        def ask() -> None:
+            self._keys.passed_on.wait()
             # The daemon has it. What is asked of it now comes to the guest behind that.
             with contextlib.suppress(PyroError):
                 Pyro().read_shell(self.workspace_id, self.shell_id, max_chars=1)
+            arrived.set()
+
+        threading.Thread(target=ask, name="pyro-attach", daemon=True).start()
+        arrived.wait(_PASS_ON_SECONDS)
 
     def leave(self) -> None:
         """Print nothing more and break off; does not wait for it."""
         self._left = True
+        # What is being printed comes before the terminal's restoration, unless the terminal takes nothing.
+        if self._printing.acquire(timeout=_PRINT_SECONDS):
+            self._printing.release()
         self._interruption.set()
         self._keys.put(b"")
         self._sizes.put(None)
@@ -122,8 +136,9 @@ class Attachment:
         os.eventfd_write(self.ended, 1)
 
     def _print(self, stream: str, data: bytes) -> None:
-        if not self._left:
-            output.guest_bytes(stream, data)
+        with self._printing:
+            if not self._left:
+                output.guest_bytes(stream, data)
 
     def _tell_sizes(self) -> None:
         """One after the other: the shell's last size is the terminal's last."""
