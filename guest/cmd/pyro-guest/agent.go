@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,9 @@ import (
 // resolver is the file that tells the machine's programs whom to ask for names.
 const resolver = "/etc/resolv.conf"
 
+// program is this one, where the kernel has found it.
+const program = "/init"
+
 // machine is what the server may do here.
 type machine struct {
 	identity.Keeper
@@ -28,6 +32,7 @@ type machine struct {
 // serve is the life of PID 1. It does not return: a failure is a panic, which the console shows and the kernel answers
 // by ending the machine.
 func serve() {
+	check(boot.MakeRoom(program))
 	// Whoever signals PID 1 by mistake does not end the machine. To ignore the signals would do, but commands inherit that.
 	// SIGQUIT keeps its meaning: the stacks on the console, and the end.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
@@ -56,7 +61,8 @@ func (m *machine) Mount(base, scratch string) error {
 		return err
 	}
 	m.root = root
-	return m.Rooted()
+	m.Rooted(root.Own)
+	return nil
 }
 
 // MountWorkspace implements server.Machine.
@@ -74,7 +80,15 @@ func (m *machine) MountImage(device string) (string, func() error, error) {
 }
 
 // Network implements server.Machine.
-func (m *machine) Network(config *netconf.Config) error { return config.Apply(resolver) }
+func (m *machine) Network(config *netconf.Config) error {
+	if err := config.Apply(); err != nil {
+		return err
+	}
+	if err := config.WriteResolver(resolver, m.root.Own(resolver)); err != nil { // a full disk, say: no reason not to start
+		fmt.Fprintln(os.Stderr, "pyro-guest: resolver:", err)
+	}
+	return nil
+}
 
 // PutSecret implements server.Machine.
 func (m *machine) PutSecret(name string, value []byte) error { return m.secrets.Put(name, value) }

@@ -15,9 +15,30 @@ import (
 // GroupsRoot is where the cgroups of commands are made.
 const GroupsRoot = "/sys/fs/cgroup/pyro"
 
-// descriptorLimit is what commands may raise their number of open files to, as systemd has it; the kernel's own 4096 is
-// too low for container engines.
-const descriptorLimit = 524288
+// descriptors is how many files commands may have open, and may raise that to, as systemd has it: more than the first breaks
+// programs that use select, and the kernel's own 4096 in the place of the second is too low for container engines.
+var descriptors = syscall.Rlimit{Cur: 1024, Max: 524288}
+
+// MakeRoom lets this program have as many files open as a command may at most, and commands as many as they should: the
+// agent has to be there for whoever keeps a thousand connections.
+//
+// Go raises its own limit when a program starts, and hands commands the one it found, but has no way to be told another.
+// So this is called before anything else, sets the limit of commands and starts the program anew.
+func MakeRoom(program string) error { return makeRoom(program, descriptors) }
+
+func makeRoom(program string, commands syscall.Rlimit) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if limit.Max == commands.Max {
+		return nil
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &commands); err != nil {
+		return os.NewSyscallError("setrlimit", err)
+	}
+	return &os.PathError{Op: "exec", Path: program, Err: syscall.Exec(program, os.Args, os.Environ())}
+}
 
 // Start brings the machine to where its disks can be mounted and its agent reached.
 func Start() error {
@@ -40,8 +61,7 @@ func Start() error {
 	if err := raiseLoopback(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
-	limit := syscall.Rlimit{Cur: 1024, Max: descriptorLimit}
-	return os.NewSyscallError("setrlimit", syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	return nil
 }
 
 // openConsole makes the console this program's output, also when the initramfs had no node for it: a panic must be seen.

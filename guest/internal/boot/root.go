@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"pyro.local/guest/internal/at"
 )
 
 // Where the disks are put before the root is switched.
@@ -61,7 +63,20 @@ func MountRoot(base, scratch string) (*Root, error) {
 	if err := os.MkdirAll(WorkspaceDir, 0o755); err != nil {
 		return nil, err
 	}
-	return root, root.layPlain()
+	if err := root.layPlain(); err != nil {
+		return nil, err
+	}
+	root.settle()
+	return root, nil
+}
+
+// settle has the disk hold what a mount changes on it: an overlay makes its work directory anew, what it removes is gone from
+// the disk at once, and without a journal the disk still says it is there. A machine that is cut off before that is written
+// finds a damaged directory ever after, and makes its root read-only.
+func (r *Root) settle() {
+	if err := at.Syncfs(r.scratch); err != nil {
+		fmt.Fprintln(os.Stderr, "pyro-guest: write to the scratch disk:", err)
+	}
 }
 
 // joinDisks mounts base, scratch and their overlay, and returns a descriptor of the scratch disk.
@@ -147,6 +162,13 @@ func (r *Root) layPlain() error {
 		}
 	}
 	return nil
+}
+
+// Own tells whether what stands at a path is on this machine's own disk: written here, or taken away, in the place of what
+// the base has.
+func (r *Root) Own(path string) bool {
+	_, err := os.Lstat(r.path("upper" + path))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // path names something on the scratch disk.

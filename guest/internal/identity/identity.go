@@ -1,13 +1,14 @@
 // Package identity makes a machine differ from its copies: randomness, wall clock, names.
 //
 // A copy of a running machine shares everything with its siblings, also the state of the kernel's random generator. So
-// this is done before anything else runs in a copy, and each step is proven or fails. Above it stands server; below it
-// the kernel.
+// this is done before anything else runs in a copy, and each step is proven or fails. Above it stands server; below it etc
+// and the kernel.
 package identity
 
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -46,11 +47,15 @@ func (i *Identity) Check() error {
 
 func consistsOf(s, characters string) bool { return strings.Trim(s, characters) == "" }
 
-// Keeper gives this machine its identity, and keeps the names until there is a root file system to write them to.
+// namesDir holds the names that are kept in memory.
+const namesDir = "/run/pyro"
+
+// Keeper gives this machine its identity, and keeps the names until there is a root file system to write them to. That
+// they cannot be written there, be it that the disk is full, is said on the console and keeps no machine from starting.
 type Keeper struct {
 	mu       sync.Mutex
 	identity *Identity
-	rooted   bool
+	places   *places // nil without a root
 }
 
 // Apply makes the machine be who it is told to be and returns the clock as it reads now.
@@ -68,23 +73,28 @@ func (k *Keeper) Apply(identity *Identity) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("set the hostname: %w", err)
 	}
 	k.identity = identity
-	return now, k.writeNames()
+	k.writeNames()
+	return now, nil
 }
 
-// Rooted says that / is now the file system that commands see.
-func (k *Keeper) Rooted() error {
+// Rooted says that / is now the file system that commands see. own tells whether what stands at a path is this machine's
+// own, not its base's.
+func (k *Keeper) Rooted(own func(path string) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := linkNames("/etc", namesDir); err != nil {
-		return err
-	}
-	k.rooted = true
-	return k.writeNames()
+	k.places = &places{directory: "/etc", memory: namesDir, own: own}
+	report(k.places.link())
+	k.writeNames()
 }
 
-func (k *Keeper) writeNames() error {
-	if k.identity == nil || !k.rooted {
-		return nil
+func (k *Keeper) writeNames() {
+	if k.identity != nil && k.places != nil {
+		report(k.places.write(k.identity.Hostname, k.identity.MachineID))
 	}
-	return writeNames(namesDir, k.identity.Hostname, k.identity.MachineID)
+}
+
+func report(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pyro-guest: names:", err)
+	}
 }

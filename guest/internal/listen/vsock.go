@@ -98,10 +98,27 @@ func (l *vsockListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if errno != 0 {
-		return nil, os.NewSyscallError("accept4", errno)
+		return nil, acceptError(errno)
 	}
 	return &hostConn{File: os.NewFile(fd, "vsock"), addr: l.addr}, nil
 }
+
+// acceptError is a shortage where that is what the error says.
+func acceptError(errno syscall.Errno) error {
+	err := os.NewSyscallError("accept4", errno)
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+		return shortage{err}
+	}
+	return err
+}
+
+// shortage is an error that goes away: net/http waits and tries again. It implements net.Error.
+type shortage struct{ error }
+
+func (shortage) Timeout() bool   { return false }
+func (shortage) Temporary() bool { return true }
+func (s shortage) Unwrap() error { return s.error }
 
 // Close implements net.Listener.
 func (l *vsockListener) Close() error { return l.file.Close() }

@@ -1,6 +1,6 @@
 // Package netconf gives the machine its place in a network: one interface with a fixed address, and whom to ask for names.
 //
-// Above it stands the program, which is asked for it by server; below it the kernel. It knows no messages.
+// Above it stands the program, which is asked for it by server; below it etc and the kernel. It knows no messages.
 package netconf
 
 import (
@@ -10,6 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"pyro.local/guest/internal/etc"
 )
 
 // ErrNoInterface says that there is nothing to configure.
@@ -66,8 +69,8 @@ func last(network netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-// Apply makes it so, also where another configuration was before. resolver is the file that tells whom to ask for names.
-func (c *Config) Apply(resolver string) error {
+// Apply makes it so, also where another configuration was before.
+func (c *Config) Apply() error {
 	name, err := theInterface()
 	if err != nil {
 		return err
@@ -75,7 +78,37 @@ func (c *Config) Apply(resolver string) error {
 	if err := c.configure(name); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return replace(resolver, "nameserver "+c.Nameserver.String()+"\n")
+	return nil
+}
+
+// WriteResolver has programs ask the nameserver, by the file at path. Where that is the machine's own, not its base's, and
+// names somebody to ask, it stays: it is ours of an earlier start, or somebody has edited it.
+func (c *Config) WriteResolver(path string, own bool) error {
+	known := ""
+	if own {
+		var err error
+		known, err = etc.Read(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if namesServer(known) {
+			return nil
+		}
+	}
+	if known != "" && !strings.HasSuffix(known, "\n") {
+		known += "\n"
+	}
+	return etc.Replace(path, known+"nameserver "+c.Nameserver.String()+"\n", 0o644)
+}
+
+// namesServer tells whether a resolver's file says whom to ask (resolv.conf(5)).
+func namesServer(text string) bool {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
+			return true
+		}
+	}
+	return false
 }
 
 // disableIPv6 keeps the interface from giving itself an address that nobody has allowed.
@@ -85,25 +118,4 @@ func disableIPv6(name string) error {
 		return nil
 	}
 	return err
-}
-
-// replace puts a plain file in the place of whatever stands there, in one step.
-func replace(path, content string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	draft := path + ".pyro"
-	_ = os.Remove(draft) // of a machine that was cut off
-	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(content)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/etc"
 )
 
 // alone runs the test again in a network of its own, where it returns true. It skips the test where that is refused.
@@ -74,15 +76,11 @@ func TestTheInterfaceGetsItsPlace(t *testing.T) {
 	}
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("0"), 0) // as machines have it, if at all
 	addInterface(t, "inside0")
-	resolver := filepath.Join(t.TempDir(), "etc", "resolv.conf")
 	for range 2 { // asked again it stays as it is
-		if err := usual.Apply(resolver); err != nil {
+		if err := usual.Apply(); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, "10.0.2.15/24 brd 10.0.2.255", "default via 10.0.2.2", "10.0.2.0/24", "mtu 1400")
-	}
-	if text, err := os.ReadFile(resolver); string(text) != "nameserver 10.0.2.3\n" || err != nil {
-		t.Errorf("%q, %v", text, err)
 	}
 	for _, other := range []struct {
 		place                       *Config
@@ -92,13 +90,10 @@ func TestTheInterfaceGetsItsPlace(t *testing.T) {
 		{config("192.168.7.9/30", "192.168.7.10", "1.1.1.1", 576), "192.168.7.9/30 brd 192.168.7.11", "default via 192.168.7.10", "192.168.7.8/30", "mtu 576"},
 		{usual, "10.0.2.15/24 brd 10.0.2.255", "default via 10.0.2.2", "10.0.2.0/24", "mtu 1400"},
 	} {
-		if err := other.place.Apply(resolver); err != nil {
+		if err := other.place.Apply(); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, other.address, other.way, other.network, other.size)
-		if text, _ := os.ReadFile(resolver); string(text) != "nameserver "+other.place.Nameserver.String()+"\n" {
-			t.Errorf("%q", text)
-		}
 	}
 }
 
@@ -127,58 +122,73 @@ func TestThereMustBeOneInterface(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	resolver := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := usual.Apply(resolver); err != ErrNoInterface {
+	if err := usual.Apply(); err != ErrNoInterface {
 		t.Error(err)
 	}
 	addInterface(t, "inside0")
 	addInterface(t, "inside1")
-	if err := usual.Apply(resolver); !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "inside1") {
+	if err := usual.Apply(); !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "inside1") {
 		t.Error(err)
-	}
-	if _, err := os.Stat(resolver); err == nil {
-		t.Error("names would be asked for")
 	}
 }
 
-func TestAPlainFileTakesThePlaceOfWhateverIsThere(t *testing.T) {
-	directory, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
-	path := filepath.Join(directory, "resolv.conf")
+func TestTheResolverIsOursUnlessTheMachineHasOne(t *testing.T) {
+	const ours = "nameserver 10.0.2.3\n"
+	path := filepath.Join(t.TempDir(), "etc", "resolv.conf")
+	for name, c := range map[string]struct {
+		known, base, own string // what is there, and what that becomes as the base's and as the machine's own
+	}{
+		"nothing":              {"", ours, ours},
+		"ours":                 {ours, ours, ours},
+		"ours and more":        {"search a.example\n" + ours, ours, "search a.example\n" + ours},
+		"another server":       {"nameserver 9.9.9.9\n", ours, "nameserver 9.9.9.9\n"},
+		"a server without end": {"nameserver\t9.9.9.9", ours, "nameserver\t9.9.9.9"},
+		"nobody to ask":        {"# nameserver 9.9.9.9\nsearch a.example", ours, "# nameserver 9.9.9.9\nsearch a.example\n" + ours},
+		"a server without one": {"nameserver \n", ours, "nameserver \n" + ours},
+	} {
+		for own, want := range map[bool]string{false: c.base, true: c.own} {
+			if err := etc.Replace(path, c.known, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := usual.WriteResolver(path, own); err != nil {
+				t.Error(name, err)
+			}
+			if text, err := os.ReadFile(path); string(text) != want || err != nil {
+				t.Errorf("%s, own %v: %q, %v", name, own, text, err)
+			}
+		}
+	}
+}
+
+func TestAResolverThatIsGoneComesBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
 	for name, put := range map[string]func() error{
-		"nothing":         func() error { return nil },
-		"a file":          func() error { return os.WriteFile(path, []byte("search example.org\nnameserver 9.9.9.9\n"), 0o600) },
-		"a link":          func() error { return os.Symlink(elsewhere, path) },
-		"a draft":         func() error { return os.Symlink(elsewhere, path+".pyro") },
-		"a file to read":  func() error { return os.WriteFile(path, nil, 0o444) },
-		"a pipe":          func() error { return syscall.Mkfifo(path, 0o600) },
-		"a dangling link": func() error { return os.Symlink("/none/there", path) },
+		"nothing":                               func() error { return nil },
+		"a link to what is made at every start": func() error { return os.Symlink("/run/none/there", path) },
 	} {
 		os.Remove(path)
-		if err := errors.Join(put(), os.WriteFile(elsewhere, []byte("theirs"), 0o600)); err != nil {
+		if err := put(); err != nil {
 			t.Fatal(err)
 		}
-		if err := replace(path, "mine\n"); err != nil {
-			t.Errorf("%s: %v", name, err)
+		if err := usual.WriteResolver(path, true); err != nil {
+			t.Error(name, err)
 		}
-		info, err := os.Lstat(path)
-		if text, _ := os.ReadFile(path); string(text) != "mine\n" || err != nil || info.Mode() != 0o644 {
-			t.Errorf("%s: %q %v %v", name, text, info, err)
-		}
-		if text, _ := os.ReadFile(elsewhere); string(text) != "theirs" {
-			t.Errorf("%s: it was followed", name)
+		if text, err := os.ReadFile(path); string(text) != "nameserver 10.0.2.3\n" || err != nil {
+			t.Errorf("%s: %q, %v", name, text, err)
 		}
 	}
-	if err := os.Remove(path); err != nil {
+}
+
+func TestAnOwnResolverThatIsNoFileStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(path, "x"), 0o755); err != nil {
-		t.Fatal(err)
+	if err := usual.WriteResolver(path, true); !errors.Is(err, etc.ErrForeign) {
+		t.Error(err)
 	}
-	if replace(path, "mine\n") == nil {
-		t.Error("a directory was replaced")
-	}
-	if left, _ := os.ReadDir(directory); len(left) != 1 {
-		t.Error(left)
+	if err := usual.WriteResolver(path, false); err != nil { // the base's: whatever it is, names have to be found
+		t.Error(err)
 	}
 }
 

@@ -21,7 +21,7 @@ type Groups struct {
 	root string
 
 	mu   sync.Mutex
-	left []string // directories of commands that are over but left processes behind
+	left []*group // of commands that are over but left processes behind
 }
 
 // NewGroups uses the directory root, creating it; "" stands for no cgroups.
@@ -38,6 +38,7 @@ func NewGroups(root string) (*Groups, error) {
 type group struct {
 	owner  *Groups
 	path   string              // "" without cgroups
+	killer *os.File            // its cgroup.kill, open from the start: when all has to end there may be no descriptor left
 	others func() map[int]bool // other commands that run, once this one is started
 }
 
@@ -56,24 +57,30 @@ func (g *Groups) create() (*group, error) {
 	return &group{owner: g, path: path}, nil
 }
 
-// sweep removes the groups that have become empty since. The kernel refuses to remove the others.
+// sweep removes the groups that have become empty since.
 func (g *Groups) sweep() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	kept := g.left[:0]
-	for _, path := range g.left {
-		if errors.Is(syscall.Rmdir(path), syscall.EBUSY) {
-			kept = append(kept, path)
+	for _, left := range g.left {
+		if !left.remove() {
+			kept = append(kept, left)
 		}
 	}
+	clear(g.left[len(kept):])
 	g.left = kept
 }
 
-// open returns a descriptor of the group for clone3, -1 without cgroups.
+// open makes the group ready to be killed and returns a descriptor of it for clone3, -1 without cgroups.
 func (g *group) open() (int, error) {
 	if g.path == "" {
 		return -1, nil
 	}
+	killer, err := os.OpenFile(filepath.Join(g.path, "cgroup.kill"), os.O_WRONLY, 0)
+	if err != nil {
+		return -1, err
+	}
+	g.killer = killer
 	fd, err := syscall.Open(g.path, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, &fs.PathError{Op: "open", Path: g.path, Err: err}
@@ -86,12 +93,24 @@ func (g *group) end(limit time.Duration) error {
 	if g.path == "" {
 		return endDescendants(limit, g.others)
 	}
-	return errors.Join(g.kill(), g.awaitEmpty(limit))
+	if err := g.kill(); err != nil {
+		return err
+	}
+	return g.awaitEmpty(limit)
 }
 
 // kill sends SIGKILL to all that is in the cgroup, whatever session it has moved to.
 func (g *group) kill() error {
-	return os.WriteFile(filepath.Join(g.path, "cgroup.kill"), []byte("1"), 0)
+	_, err := g.killer.Write([]byte("1"))
+	return unlessRemoved(err)
+}
+
+// unlessRemoved drops the error of what was asked of a cgroup that is gone: nothing can live in it.
+func unlessRemoved(err error) error {
+	if errors.Is(err, syscall.ENODEV) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // awaitEmpty waits until nothing in the cgroup lives, at most so long. The kernel announces a change of cgroup.events, but
@@ -108,7 +127,7 @@ func (g *group) awaitEmpty(limit time.Duration) error {
 		return os.NewSyscallError("inotify_add_watch", err)
 	}
 	if _, err := syscall.InotifyAddWatch(fd, events, syscall.IN_MODIFY); err != nil {
-		return os.NewSyscallError("inotify_add_watch", err)
+		return unlessRemoved(os.NewSyscallError("inotify_add_watch", err))
 	}
 	if err := watch.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
@@ -117,7 +136,7 @@ func (g *group) awaitEmpty(limit time.Duration) error {
 	for {
 		state, err := os.ReadFile(events)
 		if err != nil || strings.Contains(string(state), "populated 0") {
-			return err
+			return unlessRemoved(err)
 		}
 		if _, err := watch.Read(buffer); err != nil {
 			return err
@@ -127,12 +146,19 @@ func (g *group) awaitEmpty(limit time.Duration) error {
 
 // release removes the group, now if it is empty, else when it has become so.
 func (g *group) release() {
-	if g.path == "" {
+	if g.path == "" || g.remove() {
 		return
 	}
+	g.owner.mu.Lock()
+	defer g.owner.mu.Unlock()
+	g.owner.left = append(g.owner.left, g)
+}
+
+// remove tells whether the group is gone. The kernel refuses to remove one that is not empty.
+func (g *group) remove() bool {
 	if errors.Is(syscall.Rmdir(g.path), syscall.EBUSY) {
-		g.owner.mu.Lock()
-		defer g.owner.mu.Unlock()
-		g.owner.left = append(g.owner.left, g.path)
+		return false
 	}
+	g.killer.Close()
+	return true
 }

@@ -7,6 +7,7 @@ package process
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -226,12 +227,14 @@ func (p *Process) ended(status syscall.WaitStatus) Result {
 func (p *Process) SignalGroup(signal syscall.Signal) error { return p.group.signal(p.PID, signal) }
 
 // End kills all of the group and waits until it is empty and the process collected, both bounded; the group itself is
-// gone then. It may be called at any time, also after Wait, for what the process left behind. Failing to is not reported:
-// the command is over for whoever asked, and what the kernel cannot end nobody can.
+// gone then. It may be called at any time, also after Wait, for what the process left behind. Failing to is said on the
+// console only: the command is over for whoever asked, and what the kernel cannot end nobody can.
 func (p *Process) End() {
 	deadline := time.NewTimer(killLimit)
 	defer deadline.Stop()
-	_ = p.group.end(killLimit)
+	if err := p.group.end(killLimit); err != nil {
+		fmt.Fprintf(os.Stderr, "pyro-guest: not all that process %d has started is seen to end: %v\n", p.PID, err)
+	}
 	select {
 	case <-p.exited.done:
 	case <-deadline.C:
