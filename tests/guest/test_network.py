@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -201,13 +202,15 @@ def test_what_was_denied_is_told(pyro: Installation) -> None:
         assert "169.254.169.254" in shown
 
 
-def test_more_denials_than_can_be_kept_are_still_refused_at_once(pyro: Installation, net: Internet) -> None:
+def test_many_denials_are_all_refused_at_once_and_counted(pyro: Installation, net: Internet) -> None:
     probes: list[Probe] = [("tcp", f"10.20.{high}.{low}", 80) for high in range(3) for low in range(1, 120)]
     with workspace(pyro, network_policy="egress") as workspace_id:
         net.reached()
         assert set(outcomes(pyro, workspace_id, probes).values()) == {"refused"}
         assert reached(net) == set()
-        assert len(status(pyro, workspace_id)["network"]["denied"]) <= 100
+        network = status(pyro, workspace_id)["network"]
+        assert len(network["denied"]) == 100
+        assert network["denied_count"] >= len(probes)
 
 
 def test_names_are_resolved_and_the_address_decides(pyro: Installation, net: Internet) -> None:
@@ -293,6 +296,33 @@ def test_a_new_address_of_the_host_is_closed_at_once(pyro: Installation, net: In
             ip("del", f"{address}/32", "dev", "lo")
 
 
+def test_a_range_that_is_routed_to_the_host_is_closed_at_once(pyro: Installation, net: Internet) -> None:
+    def route(change: str) -> None:
+        subprocess.run([*net.enter, "ip", "route", change, "local", "151.101.1.0/24", "dev", "lo"], check=True)
+
+    probe = ("tcp", "151.101.1.69", 80)
+    with workspace(pyro, network_policy="egress") as workspace_id:
+        assert outcomes(pyro, workspace_id, [probe]) == {probe: "open"}
+        route("add")
+        try:
+            assert until(lambda: True if outcomes(pyro, workspace_id, [probe])[probe] == "refused" else None)
+            denied = status(pyro, workspace_id)["network"]["denied"]
+            assert "151.101.1.69" in {entry["address"] for entry in denied}
+        finally:
+            route("del")
+
+
+def test_many_connections_are_open_at_once(pyro: Installation) -> None:
+    connect = """
+import socket
+connections = [socket.create_connection(("8.8.8.8", 80), 30) for _ in range(300)]
+print(sum(bool(connection.recv(100)) for connection in connections))
+"""
+    with workspace(pyro, network_policy="egress") as workspace_id:
+        result = pyro.sdk().exec_workspace(workspace_id, command=["python3", "-c", connect], timeout_seconds=120)
+        assert result["stdout"] == "300\n", result
+
+
 def test_root_of_a_guest_gets_no_further(pyro: Installation, net: Internet) -> None:
     """Another source, another protocol, IPv6 by hand, a forged neighbour: nothing of it leaves."""
     forge = """
@@ -364,6 +394,9 @@ def test_the_way_out_is_confined(pyro: Installation) -> None:
         slirp = facts  # the last of the two
         assert slirp["Name"] == "slirp4netns"
         assert (slirp["Seccomp"], slirp["NoNewPrivs"]) == ("2", "1")
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max open files +4096 +4096 ", limits)
+        assert re.search(rf"Max address space +{2 << 30} +{2 << 30} ", limits)
         assert int(slirp["CapEff"], 16) in (0, 1 << 10)  # to listen below 1024, which it is never asked to
 
 
@@ -378,6 +411,24 @@ def test_without_its_network_a_guest_is_cut_off_and_goes_in_peace(
         assert found != {("tcp", "10.9.8.7", 80): "open"}
         assert reached(net) == set()
         assert status(pyro, workspace_id)["state"] == "started"
+
+
+@pytest.mark.usefixtures("net")
+def test_a_way_out_that_was_killed_is_there_again(pyro: Installation) -> None:
+    probes: list[Probe] = [("tcp", "8.8.8.8", 80), ("tcp", "10.9.8.7", 80)]
+
+    def kill_way_out(workspace_id: str) -> None:
+        victim = network_processes(pyro, workspace_id)["slirp"]
+        os.kill(victim, signal.SIGKILL)
+        assert until(lambda: True if network_processes(pyro, workspace_id)["slirp"] != victim else None)
+        right = ["open", "refused"]
+        assert until(lambda: True if list(outcomes(pyro, workspace_id, probes).values()) == right else None)
+
+    with workspace(pyro, network_policy="egress") as workspace_id:
+        kill_way_out(workspace_id)
+        os.kill(pyro.daemon_pid(), signal.SIGKILL)
+        pyro.json("env", "list", "--json")
+        kill_way_out(workspace_id)
 
 
 def test_a_network_outlives_its_daemon_and_is_kept_true_by_the_next(pyro: Installation, net: Internet) -> None:

@@ -19,7 +19,7 @@ from pyro_mcp.engine.templates import Templates
 from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.engine.workspace_images import WorkspaceImages
 from pyro_mcp.environments.store import Store
-from pyro_mcp.errors import NotFoundError
+from pyro_mcp.errors import NotFoundError, PyroError
 from pyro_mcp.host import bundle, probe, process, strays
 from pyro_mcp.host.addresses import HostAddresses
 from pyro_mcp.host.files import Verified
@@ -78,12 +78,23 @@ class Launchpad:
     async def launch(self, plan: MachinePlan) -> Machine:
         """Start the machine of `plan`: from its template if there is one that is good, else cold. Raises PyroError."""
         machine = await self._launch(plan)
-        # While it started the host may have got another address, which only machines that run have been told.
-        if plan.network is not None and machine.cable is not None:
-            addresses = await asyncio.to_thread(self._addresses.get)
-            if addresses != plan.network.host:
-                await machine.cable.set_host(addresses)
+        await self.keep_true(plan, machine)
         return machine
+
+    async def keep_true(self, plan: MachinePlan, machine: Machine) -> None:
+        """Tell the network of `machine`, which runs now, what has become of this host's addresses since its `plan`.
+
+        Only machines that run are told of a change. One that cannot be told is cut off.
+        """
+        if plan.network is None or machine.cable is None:
+            return
+        told = plan.network.host
+        try:
+            while (now := await asyncio.to_thread(self._addresses.get)) != told:
+                await machine.cable.set_host(now)
+                told = now
+        except (PyroError, OSError) as error:
+            await machine.cable.cut_off(error)
 
     async def _launch(self, plan: MachinePlan) -> Machine:
         if plan.template is None:
@@ -127,7 +138,6 @@ class Launchpad:
                     await in_thread(lambda name=name: clone(plan.directory / name, directory / name))  # type: ignore[misc]
                 private = replace(
                     plan,
-                    vm_id="pyro",
                     directory=directory,
                     uid=HELPER_UID if os.geteuid() == 0 else None,
                     on_process=lambda _: None,

@@ -118,6 +118,7 @@ class Lifecycle:
         else:
             _log.info("VM %s is taken over", record.vm_id)
             live.watcher = asyncio.create_task(self._watch(record.vm_id, live, live.machine))
+            await self._launchpad.keep_true(plan, live.machine)
 
     async def give_up(self, record: MachineRecord, reason: EndReason) -> None:
         """End what there still is of a VM that nobody controls; its disk stays, as after a stop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Network
 
 from pyro_mcp.errors import HostError
 from pyro_mcp.host.addresses import HostAddresses
@@ -14,6 +14,7 @@ from pyro_mcp.model.living_payloads import DeniedPayload, NetworkStatusPayload
 from pyro_mcp.model.network import GATEWAY, GUEST_ADDRESS, LINK_PREFIX, NAMESERVER, Allowed, Denied, NetworkPolicy
 from pyro_mcp.model.payloads import NetworkPayload
 from pyro_mcp.model.record import MachineRecord
+from pyro_mcp.net.ruleset import Refusals
 
 _TOLD = 100
 """So many refused destinations are told, those first that were tried most often."""
@@ -38,13 +39,13 @@ class Networks:
             await asyncio.gather(self._watching, return_exceptions=True)
         self.addresses.close()
 
-    async def _update(self, addresses: frozenset[IPv4Address]) -> None:
-        for machine in list(self._machines()):
-            if machine.cable is not None:
-                try:
-                    await machine.cable.set_host(addresses)
-                except HostError as error:  # it may be ending right now
-                    _log.warning("a network does not know of this host's new addresses: %s", error)
+    async def _update(self, addresses: frozenset[IPv4Network]) -> None:
+        cables = [machine.cable for machine in self._machines() if machine.cable is not None]
+        # All at once, and each for itself: nobody waits for one that has trouble.
+        told = await asyncio.gather(*(cable.set_host(addresses) for cable in cables), return_exceptions=True)
+        for outcome in told:
+            if isinstance(outcome, BaseException):  # it may be ending right now; if not, it was cut off
+                _log.warning("a network does not know of this host's new addresses: %s", outcome)
 
     async def status(
         self, policy: NetworkPolicy, allowed: Sequence[Allowed], machine: Machine | None
@@ -52,12 +53,12 @@ class Networks:
         """What a network is and has refused; None without one."""
         if policy is NetworkPolicy.OFF:
             return None
-        denied = await _denied(machine)
+        refused = await _refused(machine)
         return {
             "policy": policy.value,
             "allow": [str(entry) for entry in allowed],
-            "denied": [_payload(entry) for entry in denied[:_TOLD]],
-            "denied_count": sum(entry.count for entry in denied),
+            "denied": [_payload(entry) for entry in refused.denied[:_TOLD]],
+            "denied_count": refused.count,
         }
 
     async def info(self, record: MachineRecord, machine: Machine | None) -> NetworkPayload:
@@ -79,15 +80,15 @@ class Networks:
         }
 
 
-async def _denied(machine: Machine | None) -> list[Denied]:
+async def _refused(machine: Machine | None) -> Refusals:
     """One that is just ending, or stands still, has refused nothing that could be told."""
     if machine is None or machine.cable is None:
-        return []
+        return Refusals(0, ())
     try:
-        return await machine.cable.denied()
-    except HostError as error:
+        return await machine.cable.refused()
+    except (HostError, OSError) as error:
         _log.warning("what a guest was denied cannot be told: %s", error)
-        return []
+        return Refusals(0, ())
 
 
 def _payload(denied: Denied) -> DeniedPayload:

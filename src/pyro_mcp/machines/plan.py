@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pyro_mcp.environments.templates import Template
@@ -41,7 +41,7 @@ class NetworkPlan:
     """
 
     allowed: tuple[Allowed, ...] = ()
-    host: frozenset[IPv4Address] = frozenset()
+    host: frozenset[IPv4Network] = frozenset()
     connected: bool = True
 
 

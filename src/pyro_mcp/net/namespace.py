@@ -11,19 +11,19 @@ import asyncio
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from pyro_mcp.errors import HostError
-from pyro_mcp.host import command, process, tools, userns
+from pyro_mcp.host import process, tools, userns
 from pyro_mcp.host.files import write_atomically
 from pyro_mcp.model.machine import ProcessIdentity
-from pyro_mcp.model.network import MTU, OUTER_RANGE, Denied
 from pyro_mcp.model.printable import printable
-from pyro_mcp.net.ruleset import DENIED_OTHERS, DENIED_PORTS, TABLE, host_update, links, parse_denied
+from pyro_mcp.net import inside, way_out
+from pyro_mcp.net.inside import Spaces
+from pyro_mcp.net.ruleset import Own, Refusals, host_update, links
 
 RECORD = "network.json"
 """Which processes make a machine's network, in its directory."""
@@ -32,9 +32,7 @@ NODE = "net-tun"
 TUN = Path("/dev/net/tun")
 
 _START_SECONDS = 20.0
-_ASK_SECONDS = 20.0
 _SHOWN_CHARACTERS = 500
-_WAY_OUT = "sl0"
 _PACKAGES = {
     "slirp4netns": "slirp4netns",
     "nft": "nftables",
@@ -42,6 +40,8 @@ _PACKAGES = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
+    "prlimit": "util-linux",
+    "choom": "util-linux",
 }
 # Runs as root of the namespaces. On its standard input nothing ever comes but the end. IPv6 is switched off before
 # there is a link: nothing in here would speak for it. No refusal is held back, however many there are (icmp(7)): one
@@ -68,9 +68,9 @@ class Namespace:
         self._directory = directory
         self._uid = uid
         self._printed = printed
-        self._held = ExitStack()
         self._processes: dict[str, ProcessIdentity] = {}
-        self._spaces: dict[str, int] = {}
+        self._spaces: Spaces | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._lifeline: tuple[int, int] | None = None
 
     @property
@@ -87,7 +87,7 @@ class Namespace:
         require_tools()
         self._give_node()
         self._lifeline = reading, _ = os.pipe()
-        with _told(links()) as batch, _told(rules) as filters:
+        with inside.told(links()) as batch, inside.told(rules) as filters:
             argv = ("sh", "-c", _SETUP, "sh", tools.require("ip", "iproute2"), tools.require("nft", "nftables"))
             unshare = ("unshare", "--user", "--map-root-user", "--net")
             pid = await self._spawn((*unshare, *argv), (batch, filters), reading, output)
@@ -100,19 +100,20 @@ class Namespace:
     async def connect(self, output: int) -> None:
         """Lead it outside, through slirp4netns on this host. Raises HostError `network-failed`."""
         assert self._lifeline is not None, "only what was made can be connected"
-        options = ("--configure", f"--mtu={MTU}", f"--cidr={OUTER_RANGE}", "--disable-host-loopback")
-        confined = ("--enable-sandbox", "--enable-seccomp")
-        argv = (tools.require("slirp4netns", "slirp4netns"), *options, *confined)
-        reading = self._lifeline[0]
-        with self._ready() as (told, ready):
-            target = (f"--ready-fd={ready}", f"--exit-fd={reading}", str(self._processes["holder"].pid))
-            child = process.spawn_detached(
-                (*self._as_user(), *argv, *target, _WAY_OUT), output=output, inherit=(ready, reading)
-            )
-            self._note("slirp", child.identity)
-            os.close(ready)
-            if not await self._hear(told):
-                raise self._failure()
+        await self._start_way_out(output, self._lifeline[0])
+
+    def keep(self, log: Path) -> None:
+        """From now on the way out is started again where it ends alone, a few times; it prints to the FIFO `log`."""
+        if "slirp" in self._processes:
+            holder, slirp = self._processes["holder"], self._processes["slirp"]
+            kept = way_out.keep(slirp, wanted=lambda: way_out.lives(holder), again=lambda: self._again(log))
+            self._keeping = asyncio.create_task(kept, name="way out")
+
+    async def cut_off(self) -> None:
+        """End the way out, for good: nothing passes any more, whatever the rules are."""
+        await self._stop_keeping()
+        if "slirp" in self._processes:
+            await process.kill_and_wait(self._processes["slirp"])
 
     def given(self) -> None:
         """The VMM holds the lifeline now: it alone. Idempotent."""
@@ -130,28 +131,57 @@ class Namespace:
             raise self._failure() from error
 
     def enter(self) -> tuple[str, ...]:
-        """What a command is to begin with so that it runs in here. It inherits nothing for that."""
-        holder = self._processes["holder"].pid
-        return _entered({kind: f"/proc/{holder}/ns/{kind}" for kind in self._spaces})
+        """What a command is to begin with so that it runs in here. It inherits nothing for that. Raises HostError."""
+        kinds = self._open().descriptors
+        return inside.entered({kind: f"/proc/{self._processes['holder'].pid}/ns/{kind}" for kind in kinds})
 
-    async def denied(self) -> list[Denied]:
-        """What the guest was refused within the last hour, most frequent first, at most 512. Raises HostError."""
-        return await asyncio.to_thread(self._denied)
+    async def refused(self) -> Refusals:
+        """What the guest was refused. Raises HostError."""
+        return await asyncio.to_thread(inside.refused, self._open())
 
-    async def set_host(self, addresses: Iterable[IPv4Address]) -> None:
+    async def set_host(self, addresses: Iterable[Own]) -> None:
         """The host has these addresses now. Raises HostError."""
-        with _told(host_update(addresses)) as update:
-            await asyncio.to_thread(self._nft, ("-f", f"/proc/self/fd/{update}"), (update,))
+        await asyncio.to_thread(inside.load, self._open(), host_update(addresses))
 
     async def close(self) -> None:
         """End what makes the network, which the VMM's end does as well. Idempotent."""
+        await self._stop_keeping()
         self.given()
-        self._held.close()
-        self._spaces = {}
+        self._spaces = None  # whoever is in there right now comes to an end first
         for name in list(self._processes):
             await process.kill_and_wait(self._processes.pop(name))
         for name in (RECORD, NODE):
             (self._directory / name).unlink(missing_ok=True)
+
+    async def _start_way_out(self, output: int, lifeline: int) -> ProcessIdentity:
+        with self._ready() as (told, ready):
+            argv = way_out.slirp(self._processes["holder"].pid, ready=ready, lifeline=lifeline)
+            child = process.spawn_detached(
+                (*way_out.bounds(), *self._as_user(), *argv), output=output, inherit=(ready, lifeline)
+            )
+            self._note("slirp", child.identity)
+            os.close(ready)
+            if not await self._hear(told):
+                raise self._failure()
+        return child.identity
+
+    async def _again(self, log: Path) -> ProcessIdentity:
+        """The way out once more. Raises HostError, OSError; then none is left."""
+        with way_out.lifeline(self._processes["holder"]) as reading:
+            output = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                return await self._start_way_out(output, reading)
+            except HostError:
+                await process.kill_and_wait(self._processes["slirp"])
+                raise
+            finally:
+                os.close(output)
+
+    async def _stop_keeping(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
 
     async def _spawn(self, argv: Sequence[str], numbered: Sequence[int], lifeline: int, output: int) -> bytes:
         """Start what tells its pid on a descriptor whose number it gets behind those of `numbered`."""
@@ -193,13 +223,16 @@ class Namespace:
     def _open_spaces(self) -> None:
         """Hold on to the namespaces: a descriptor cannot be mistaken for another one's, as a pid can."""
         holder = self._processes["holder"]
-        kinds = ("net",) if self._uid is not None else ("user", "net")
-        for kind in kinds:
-            descriptor = os.open(f"/proc/{holder.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-            self._held.callback(_close, descriptor)
-            self._spaces[kind] = descriptor
+        spaces = Spaces(holder.pid, ("net",) if self._uid is not None else ("user", "net"))
         if process.identify(holder.pid) != holder:
             raise ProcessLookupError(holder.pid)
+        self._spaces = spaces
+
+    def _open(self) -> Spaces:
+        """Raises HostError where there is no network, or none any more: nothing is ever to be done outside of it."""
+        if self._spaces is None:
+            raise HostError("this network is gone", code="network-failed")
+        return self._spaces
 
     @contextmanager
     def _ready(self) -> Iterator[tuple[int, int]]:
@@ -223,25 +256,6 @@ class Namespace:
         finally:
             loop.remove_reader(told)
 
-    def _denied(self) -> list[Denied]:
-        try:
-            return [
-                entry
-                for name in (DENIED_PORTS, DENIED_OTHERS)
-                for entry in parse_denied(self._nft(("-j", "list", "set", *TABLE.split(), name)))
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise HostError("what the guest was denied cannot be read", code="network-failed") from error
-
-    def _nft(self, arguments: Sequence[str], inherited: Sequence[int] = ()) -> str:
-        nft = tools.require("nft", "nftables")
-        spaces = {kind: f"/proc/self/fd/{descriptor}" for kind, descriptor in self._spaces.items()}
-        argv = (*_entered(spaces), nft, *arguments)
-        asked = command.run(argv, deadline_seconds=_ASK_SECONDS, pass_fds=(*self._spaces.values(), *inherited))
-        if not asked.succeeded:
-            raise HostError(f"the rules of a network cannot be reached: {asked.last_words()}", code="network-failed")
-        return asked.output
-
     def _failure(self) -> HostError:
         said = self._printed().strip()
         known = userns.refused(said)
@@ -261,23 +275,6 @@ def require_tools() -> None:
     """Raises HostError for a program that a network needs and this host does not have."""
     for name, package in _PACKAGES.items():
         tools.require(name, package)
-
-
-def _entered(spaces: Mapping[str, str]) -> tuple[str, ...]:
-    paths = (f"--{kind}={path}" for kind, path in spaces.items())
-    return (tools.require("nsenter", "util-linux"), "--preserve-credentials", *paths, "--")
-
-
-@contextmanager
-def _told(text: str) -> Iterator[int]:
-    """A descriptor from which `text` can be read."""
-    descriptor = os.memfd_create("pyro", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _close(descriptor: int) -> None:
