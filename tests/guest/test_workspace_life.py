@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,6 +132,19 @@ def test_a_stopped_workspace_keeps_its_files_and_starts_again(pyro: Installation
         assert sdk.start_workspace(workspace_id)["state"] == "started"
         assert said(pyro, workspace_id, "cat file /etc/mine") == "tree\nroot\n"
         assert sdk.diff_workspace(workspace_id)["summary"]["added"] == 1
+
+
+def test_a_start_that_a_deletion_overtakes_says_what_has_become_of_the_workspace(pyro: Installation) -> None:
+    sdk = pyro.sdk()
+    workspace_id = sdk.create_workspace(environment="debian:12")["workspace_id"]
+    sdk.stop_workspace(workspace_id)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(pyro.sdk().start_workspace, workspace_id)
+        assert until(lambda: starting.done() or sdk.status_workspace(workspace_id)["state"] == "starting" or None)
+        sdk.delete_workspace(workspace_id)
+        with pytest.raises(NotFoundError, match=f"workspace {workspace_id} was deleted") as overtaken:
+            starting.result()
+        assert overtaken.value.code == "workspace-not-found"
 
 
 def test_a_reset_forgets_everything_but_the_seed(pyro: Installation, tmp_path: Path) -> None:

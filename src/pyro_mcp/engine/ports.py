@@ -73,7 +73,7 @@ class Port:
                 self._connections.discard(task)
                 writer.transport.abort()
 
-        self._server = await asyncio.start_server(accepted, sock=self._socket, limit=_READ_BYTES)
+        self._server = await asyncio.start_server(accepted, sock=self._socket, limit=_READ_BYTES, backlog=_BACKLOG)
 
     def shut(self) -> None:
         """Listen no more; connections go on. Idempotent."""

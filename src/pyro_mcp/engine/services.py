@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -38,6 +39,7 @@ GRACE_SECONDS = 10.0
 
 _REASON_CHARACTERS = 200
 _NOTICE_SECONDS = 5.0
+_BREAK_OFF_SECONDS = 10.0
 _BROKEN_OFF = "its start was broken off"
 # Of a service that could not be started, or was not ready: what the guest calls it, and whether it had started.
 _NEVER_READY = frozenset({"not-ready", "ended", "not-found", "not-executable"})
@@ -72,7 +74,7 @@ class Services:
         self._workspaces = workspaces
         self._secrets = secrets
         self._watches: dict[tuple[str, str], _Watch] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._starting: set[tuple[str, str]] = set()
         self._slots: dict[str, asyncio.Semaphore] = {}
 
     async def start(self, workspace_id: object, name: str, request: ServiceRequest) -> ServicePayload:
@@ -81,9 +83,8 @@ class Services:
         Raises ConflictError: `service-exists` while one of that name runs, `port-taken`, `ports-not-allowed`.
         """
         async with self._workspaces.working(workspace_id) as (record, machine):
-            key = (record.workspace_id, name)
-            async with self._locks.setdefault(key, asyncio.Lock()):
-                self._refuse(record, name, request)
+            self._refuse(record, name, request)
+            with self._alone(record.workspace_id, name):
                 redactor = self._secrets.redactor(record.workspace_id)
                 service = ServiceRecord(
                     workspace_id=record.workspace_id,
@@ -219,12 +220,22 @@ class Services:
                 hint="create it with --network-policy egress+published-ports",
             )
         known = self._table.find(record.workspace_id, name)
-        if known is not None and known.state.alive:
+        if (known is not None and known.state.alive) or (record.workspace_id, name) in self._starting:
             raise ConflictError(
                 f"the service {name} runs already",
                 code="service-exists",
                 hint=f"`pyro workspace service stop {record.workspace_id} {name}` ends it",
             )
+
+    @contextmanager
+    def _alone(self, workspace_id: str, name: str) -> Iterator[None]:
+        """Nobody else starts a service of that name meanwhile."""
+        key = (workspace_id, name)
+        self._starting.add(key)
+        try:
+            yield
+        finally:
+            self._starting.remove(key)
 
     async def _launch(
         self, machine: Machine, service: ServiceRecord, request: ServiceRequest, environment: Mapping[str, str]
@@ -248,7 +259,9 @@ class Services:
                 on_pid=lambda pid: self._table.started(service, pid),
             )
         except BaseException as error:
-            reason = self._secrets.redactor(service.workspace_id).redact_text(_why(error))
+            if not (isinstance(error, GuestError) and "guest_code" in error.details):
+                await asyncio.shield(_break_off(machine, service.name))
+            reason = self._secrets.redactor(service.workspace_id).redact_message(_why(error))
             self._table.end(service, ServiceState.FAILED, now=time.time(), exit_code=_code(error), reason=reason)
             if isinstance(error, GuestError) and error.details.get("guest_code") in _NEVER_READY:
                 return False
@@ -328,6 +341,13 @@ async def _result(work: Work, on_pid: Callable[[int], None]) -> Mapping[str, obj
     return await work.result()
 
 
+async def _break_off(machine: Machine, name: str) -> None:
+    """End what may have been started although nobody heard of it: the word of it may be under way."""
+    with suppress(PyroError, TimeoutError):
+        async with asyncio.timeout(_BREAK_OFF_SECONDS):
+            await _told(machine, "service/stop", {"service": name, "grace_ms": 0}, patience_seconds=0)
+
+
 async def _close(ports: Sequence[Port]) -> None:
     for port in ports:
         await port.close()
@@ -352,6 +372,7 @@ _REFUSALS: Refusals = {
     "too-many": lambda *_: ConflictError(
         "this workspace has 64 services, and can have no more", code="too-many-services"
     ),
+    "stopping": lambda *_: ConflictError("the workspace is being stopped", code="workspace-stopped"),
     "no-space": lambda *_: ConflictError("the machine's disk is full", hint="delete something in it"),
     "io-error": lambda subject, details: ConflictError(f"{subject}: {details['guest_error']}"),
     "bad-request": lambda subject, details: UsageError(f"{subject}: {details['guest_error']}"),

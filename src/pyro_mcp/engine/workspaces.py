@@ -23,7 +23,7 @@ from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.engine.vms import Vms
 from pyro_mcp.engine.workspace_images import WorkspaceImages
-from pyro_mcp.errors import ConflictError, GuestError, NotFoundError
+from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.machines.plan import WORKSPACE_DISK
 from pyro_mcp.model.machine import Isolation
@@ -147,28 +147,25 @@ class Workspaces:
 
     async def start(self, workspace_id: object) -> None:
         """Boot a stopped one again, with its /workspace and its root. One that runs is left alone."""
-        record = self.find(workspace_id)
-        async with self._locks[record.workspace_id]:
-            machine = self.machine_record(self.find(workspace_id))
+        async with self.changing(workspace_id) as record:
+            machine = self.machine_record(record)
             if machine.state is not MachineState.RUNNING:
                 await self._lifecycle.start(machine.vm_id)
             self.touch(record.workspace_id)
 
     async def stop(self, workspace_id: object) -> None:
         """Shut its guest down; its disks stay. Idempotent."""
-        record = self.find(workspace_id)
-        async with self._locks[record.workspace_id]:
+        async with self.changing(workspace_id) as record:
             self.on_stopping(record.workspace_id)
-            await self._lifecycle.stop(self.machine_record(self.find(workspace_id)).vm_id, EndReason.EXPLICIT_STOP)
+            await self._lifecycle.stop(self.machine_record(record).vm_id, EndReason.EXPLICIT_STOP)
             self.touch(record.workspace_id)
 
     async def reset(
         self, workspace_id: object, snapshot: str, sink: Sink, *, vmm: str, require_isolation: Isolation | None
     ) -> None:
         """A new machine with /workspace as it was at `snapshot`; the old one goes. If it fails, the old one stays."""
-        record = self.find(workspace_id)
-        async with self._locks[record.workspace_id]:
-            old = self.machine_record(self.find(workspace_id))
+        async with self.changing(workspace_id) as record:
+            old = self.machine_record(record)
             source = self.images.blank() if snapshot == BASELINE else self._snapshot(record.workspace_id, snapshot)
             request = MachineRequest(
                 record.environment,
@@ -256,9 +253,16 @@ class Workspaces:
 
     @asynccontextmanager
     async def changing(self, workspace_id: object) -> AsyncIterator[WorkspaceRecord]:
-        """Alone among those who stop, start, reset or delete it."""
-        async with self._locks[self.find(workspace_id).workspace_id]:
-            yield self.find(workspace_id)
+        """Alone among those who stop, start, reset or delete it. An error that comes of its end meanwhile says so."""
+        record = self.find(workspace_id)
+        async with self._locks[record.workspace_id]:
+            try:
+                yield self.find(workspace_id)
+            except PyroError as error:
+                now = self._table.find(record.workspace_id)
+                if now is None or now.state in _GOING:
+                    raise gone(now or record) from error
+                raise
 
     def _why_lost(self, record: WorkspaceRecord, machine: MachineRecord) -> ConflictError | NotFoundError | None:
         now = self._table.find(record.workspace_id)
@@ -283,8 +287,9 @@ class Workspaces:
         await sink.event({"event": "phase", "phase": "seed", "workspace_id": workspace_id})
         await asyncio.to_thread(self.images.create, workspace_id)
         seed = await in_thread(lambda: make_seed(path, self.images.baseline(workspace_id), self.images.empty))
-        redact = self._secrets.redactor(workspace_id).redact_text
-        return replace(seed, path=seed.path and redact(seed.path), skipped=tuple(map(redact, seed.skipped)))
+        redactor = self._secrets.redactor(workspace_id)
+        skipped = tuple(map(redactor.redact_message, seed.skipped))  # long names are cut
+        return replace(seed, path=seed.path and redactor.redact_text(seed.path), skipped=skipped)
 
     async def _new_machine(
         self,

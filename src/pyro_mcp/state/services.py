@@ -41,8 +41,8 @@ class ServiceTable:
         self._set(record, "pid = ?", pid)
 
     def ready(self, record: ServiceRecord, *, pid: int, now: float) -> None:
-        """It runs."""
-        self._set(record, "state = 'running', pid = ?, ready_at = ?", pid, now)
+        """It runs, unless its end was noted already."""
+        self._set(record, "state = 'running', pid = ?, ready_at = ?", pid, now, only_alive=True)
 
     def end(
         self, record: ServiceRecord, state: ServiceState, *, now: float, exit_code: int | None, reason: str
