@@ -67,7 +67,8 @@ def test_keys_that_make_signals_make_them_there(pyro: Installation) -> None:
             at.type(f"clear; sh -c 'echo up {status}; exec sleep 1000'\n")
             at.see(f"^up {status}$")
             at.press(key)
-            at.see(rf"^\[{status}\] ?$")
+            # The kernel sends the signal before it echoes the key: bash may have begun a new line by then.
+            at.see(rf"^(\^.)?\[{status}\] ?$")
         at.type("clear; kill %1; exec sh -c 'echo up; exec cat'\n")
         at.see("^up$")
         at.press("C-d")

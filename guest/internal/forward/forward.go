@@ -1,7 +1,7 @@
 // Package forward connects to programs of this machine and moves bytes between such a connection and whoever asked for it.
 //
-// Above it stands server, which has the other end; below it the kernel. It knows no messages. What it holds per connection
-// is small while nothing moves: buffers are taken when there is something to put in.
+// Above it stands server, which has the other end; below it dial and the kernel. It knows no messages. What it holds per
+// connection is small while nothing moves: buffers are taken when there is something to put in.
 package forward
 
 import (
@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"pyro.local/guest/internal/dial"
 )
 
 const (
@@ -44,13 +46,11 @@ type Conn struct {
 func Dial(ctx context.Context, port int) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
-	dialer := net.Dialer{KeepAlive: -1}
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		tcp, err := dial.TCP(ctx, net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {
 			continue
 		}
-		tcp := conn.(*net.TCPConn)
 		raw, err := tcp.SyscallConn()
 		if err != nil {
 			tcp.Close()

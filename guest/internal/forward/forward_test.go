@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/dial/dialtest"
 )
 
 // program listens at a port, on one host only, and is what a test does with the connections it gets.
@@ -72,6 +74,14 @@ func TestNobodyIsFoundAtOnce(t *testing.T) {
 	if _, err := Dial(context.Background(), p.port); err != ErrRefused {
 		t.Error(err)
 	}
+}
+
+// TestAConnectionDoesNotMeetItself would find one that was made before the service listens, and keeps the port from it.
+func TestAConnectionDoesNotMeetItself(t *testing.T) {
+	dialtest.MeetsNoOne(t, func(port int) error {
+		_, err := Dial(context.Background(), port)
+		return err
+	}, ErrRefused)
 }
 
 func TestAProgramThatOnlySpeaksIPv6IsFound(t *testing.T) {

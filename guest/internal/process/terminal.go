@@ -7,10 +7,13 @@ import (
 	"unsafe"
 )
 
-// Ioctls of a terminal that package syscall does not name.
+// Ioctls of a terminal, and a flag of its, that package syscall does not name.
 const (
+	ioctlGetModes  = 0x5401     // TCGETS
+	ioctlSetModes  = 0x5402     // TCSETS
 	ioctlPtyNumber = 0x80045430 // TIOCGPTN
 	ioctlPtyLock   = 0x40045431 // TIOCSPTLCK
+	inputIsUTF8    = 0x4000     // IUTF8
 )
 
 // terminalDefaults is what a command on a terminal gets below all else: no more than what any terminal of today can do.
@@ -37,6 +40,9 @@ func (p *Process) openTerminal(size Terminal) ([]uintptr, error) {
 	if err := ioctl(uintptr(fd), ioctlPtyNumber, unsafe.Pointer(&number)); err != nil {
 		return nil, err
 	}
+	if err := p.eraseCharacters(); err != nil {
+		return nil, err
+	}
 	if err := p.Resize(size); err != nil {
 		return nil, err
 	}
@@ -47,6 +53,16 @@ func (p *Process) openTerminal(size Terminal) ([]uintptr, error) {
 	}
 	p.slave = os.NewFile(uintptr(theirs), path)
 	return []uintptr{p.slave.Fd(), p.slave.Fd(), p.slave.Fd()}, nil
+}
+
+// eraseCharacters has the terminal rub out whole characters where it edits lines. Otherwise it does so byte by byte.
+func (p *Process) eraseCharacters() error {
+	var modes syscall.Termios
+	if err := p.control(ioctlGetModes, unsafe.Pointer(&modes)); err != nil {
+		return err
+	}
+	modes.Iflag |= inputIsUTF8
+	return p.control(ioctlSetModes, unsafe.Pointer(&modes))
 }
 
 // Resize changes the size of the command's terminal. Its foreground process group hears of it by SIGWINCH.

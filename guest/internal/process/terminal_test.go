@@ -92,6 +92,19 @@ func TestAResizeIsSignalled(t *testing.T) {
 	p.End()
 }
 
+// TestARubbedOutCharacterIsGoneWhole has one of two bytes, and a program that reads lines as the terminal edits them.
+func TestARubbedOutCharacterIsGoneWhole(t *testing.T) {
+	p := onTerminal(t, `read line; printf %s "$line" | od -An -tx1; exit 0`)
+	if _, err := p.Terminal.WriteString("\u00e9\x7fx\n"); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait(context.Background(), 0, nil)
+	said, _ := io.ReadAll(p.Terminal)
+	if _, got, _ := strings.Cut(string(said), "\r\n"); got != " 78\r\n" {
+		t.Errorf("of %q it has got %q", said, got)
+	}
+}
+
 func TestTheForegroundIsTheCommandThenNobody(t *testing.T) {
 	p := onTerminal(t, `exec sleep 1000`)
 	if group, err := p.Foreground(); err != nil || group != p.PID {

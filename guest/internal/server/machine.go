@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -104,8 +105,17 @@ func (s *Server) powerOff(w http.ResponseWriter, _ *http.Request) error {
 	}
 	_ = http.NewResponseController(w).Flush() // a host that is gone still wants it off
 	go func() {
-		s.services.Halt(haltGrace) // before the disks are sealed, which they cannot be while logs are written
+		s.halt()
 		s.machine.PowerOff()
 	}()
 	return nil
+}
+
+// halt ends what has ways of its own to end: services before the disks are sealed, which they cannot be while logs are
+// written, and shells, which do not heed the signal that everything else ends by.
+func (s *Server) halt() {
+	var halting sync.WaitGroup
+	halting.Go(func() { s.services.Halt(haltGrace) })
+	halting.Go(func() { s.shells.Halt(haltGrace) })
+	halting.Wait()
 }

@@ -201,7 +201,9 @@ func TestHelloTellsGenerationAndState(t *testing.T) {
 
 func TestUnknownRequestsAre404(t *testing.T) {
 	g := newGuest(t)
-	for _, request := range [][2]string{{"GET", "/"}, {"GET", "/v1/exec"}, {"POST", "/v1/hello"}, {"GET", "/v1/hello/"}} {
+	for _, request := range [][2]string{
+		{"GET", "/"}, {"GET", "/v1/exec"}, {"POST", "/v1/hello"}, {"GET", "/v1/hello/"}, {"GET", "/%ff"}, {"GET", "/%00"},
+	} {
 		if status, answer := g.ask(request[0], request[1], ""); status != http.StatusNotFound || answer["code"] != "not-found" {
 			t.Error(request, status, answer)
 		}
@@ -250,6 +252,19 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 	}
 	if g.machine.who != nil || g.machine.disks[0] != "" {
 		t.Error("the machine was touched")
+	}
+}
+
+// TestAReasonNeedNotBeText has the kernel name a path that is not UTF-8, in a refusal and in a FAILED frame.
+func TestAReasonNeedNotBeText(t *testing.T) {
+	g := newReadyGuest(t)
+	g.machine.failure = &os.PathError{Op: "open", Path: "/tmp/\xff", Err: os.ErrNotExist}
+	const want = "open /tmp/\ufffd: file does not exist"
+	if status, answer := g.ask("POST", "/v1/network", place); status != 500 || answer["error"] != want {
+		t.Error(status, answer)
+	}
+	if _, kind, last := g.framed("/v1/secret", `{"name": "A"}`, "x"); kind != wire.KindFailed || last["error"] != want {
+		t.Error(kind, last)
 	}
 }
 

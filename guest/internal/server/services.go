@@ -9,7 +9,7 @@ import (
 	"pyro.local/guest/internal/wire"
 )
 
-// haltGrace is how long services have to end when the machine is about to.
+// haltGrace is how long services and shells have to end when the machine is about to.
 const haltGrace = 2 * time.Second
 
 // serviceCalls are what can be asked for at /v1/service/NAME.

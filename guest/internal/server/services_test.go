@@ -173,6 +173,35 @@ func TestAStartThatBreaksOffEndsTheService(t *testing.T) {
 	}
 }
 
+func TestLogsTellThatTheyAreNotTheBeginning(t *testing.T) {
+	g := newReadyGuest(t)
+	g.startService("a", "echo one; echo two; echo err >&2", "null")
+	g.service("wait", `{"service": "a"}`)
+	for lines, want := range map[int]string{1: "||two\n", 2: "|one\ntwo\n"} {
+		e := g.begin("/v1/service/logs", fmt.Sprintf(`{"service": "a", "tail_lines": %d, "max_bytes": 100, "follow": false}`, lines)).complete()
+		said := map[wire.Kind]string{}
+		kind, payload, err := e.next()
+		for ; kind == wire.KindStdout || kind == wire.KindStderr; kind, payload, err = e.next() {
+			said[kind] += "|" + string(payload)
+		}
+		if said[wire.KindStdout] != want || said[wire.KindStderr] != "|err\n" || kind != wire.KindResult {
+			t.Errorf("%d: %q %v %v", lines, said, kind, err)
+		}
+	}
+}
+
+// TestWhatHasEndedIsStoppedCalmly is for a host that does not know how far a start of its has come.
+func TestWhatHasEndedIsStoppedCalmly(t *testing.T) {
+	g := newReadyGuest(t)
+	g.startService("a", "exit 3", "null")
+	ended := g.service("wait", `{"service": "a"}`)
+	for range 2 {
+		if state := g.service("stop", `{"service": "a", "grace_ms": 0}`); fmt.Sprint(state) != fmt.Sprint(ended) || state["stopped"] != false {
+			t.Error(state)
+		}
+	}
+}
+
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	g := newReadyGuest(t)
 	for name, parameters := range map[string]string{

@@ -298,6 +298,42 @@ func TestShellsNeedAMachineThatIsReady(t *testing.T) {
 	}
 }
 
+// TestAnAttachmentIsToldWhatIsMissing has a shell write a thousand bytes more than are kept.
+func TestAnAttachmentIsToldWhatIsMissing(t *testing.T) {
+	g := newReadyGuest(t)
+	g.openShell("a", "stty -opost; head -c 1049576 /dev/zero")
+	g.shell("attach", `{"shell": "a", "cursor": 0}`)
+	for cursor, missing := range map[int]bool{999: true, 1000: false} {
+		e := g.begin("/v1/shell/attach", fmt.Sprintf(`{"shell": "a", "cursor": %d}`, cursor)).complete()
+		kind, payload, err := e.next()
+		if kind != wire.KindStdout || (len(payload) == 0) != missing || err != nil {
+			t.Error(cursor, kind, len(payload), err)
+		}
+		for kind == wire.KindStdout {
+			if kind, payload, err = e.next(); len(payload) == 0 || err != nil {
+				t.Error(cursor, kind, err)
+			}
+		}
+	}
+}
+
+// TestShellsAreHungUpBeforeTheMachineEnds has one that does not end by the signal that other programs get then.
+func TestShellsAreHungUpBeforeTheMachineEnds(t *testing.T) {
+	g := newReadyGuest(t)
+	_, opened := g.shell("open", `{"shell": "a", "argv": ["bash", "--norc", "--noediting", "-i"], "env": {}, "cwd": "/", "cols": 80, "rows": 24}`)
+	attached := g.begin("/v1/shell/attach", `{"shell": "a", "cursor": 0}`)
+	attached.send(wire.KindStdin, []byte("PS1=; echo u''p\n"))
+	attached.heard("up\r\n")
+	g.ask("POST", "/v1/poweroff", "")
+	<-g.machine.off
+	if pid := int(opened["pid"].(float64)); syscall.Kill(pid, syscall.SIGKILL) != syscall.ESRCH {
+		t.Fatal("it was alive")
+	}
+	if state := attached.result(); state.State != "exited" || state.Signal != int(syscall.SIGHUP) {
+		t.Errorf("%+v", state)
+	}
+}
+
 func TestAShellStaysThoughItsOpenerLeaves(t *testing.T) {
 	g := newReadyGuest(t)
 	e := g.begin("/v1/shell/open", `{"shell": "a", "argv": ["sh", "-c", "printf up; read line"], "env": {}, "cwd": "/", "cols": 1, "rows": 1}`)

@@ -8,7 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"syscall"
+
+	"pyro.local/guest/internal/dial"
 )
 
 // endpoint is where to connect to. Names are never looked up: a probe is to tell about the service, not about the network.
@@ -65,16 +66,10 @@ func parsePage(text string) (*url.URL, *endpoint, error) {
 func (e *endpoint) connect(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()
-	dialer := net.Dialer{Control: dropAtClose, KeepAlive: -1}
 	var first error
 	for _, address := range e.addresses {
-		conn, err := dialer.DialContext(ctx, "tcp", address)
-		if err == nil && conn.LocalAddr().String() == conn.RemoteAddr().String() {
-			conn.Close()
-			err = syscall.ECONNREFUSED
-		}
+		conn, err := dial.TCP(ctx, address)
 		if err == nil {
-			_ = conn.(*net.TCPConn).SetLinger(-1) // cannot fail on a socket that is open
 			return conn, nil
 		}
 		if first == nil {
@@ -82,15 +77,4 @@ func (e *endpoint) connect(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	return nil, first
-}
-
-// dropAtClose makes a connection leave no trace, until it is told otherwise. Where nobody listens yet at a port that the
-// kernel also gives to those who connect, a connection may get that very port and meet itself. Closed as usual, it would
-// keep the port taken for a minute, in the way of the service.
-func dropAtClose(_, _ string, raw syscall.RawConn) error {
-	var failed error
-	err := raw.Control(func(fd uintptr) {
-		failed = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
-	})
-	return errors.Join(err, failed)
 }

@@ -42,8 +42,12 @@ func TestLogsAreFollowedToTheEndOfTheService(t *testing.T) {
 	var out, err string
 	stopped := make(chan State, 1)
 	cut, failed := b.Logs(context.Background(), "web", View{TailLines: 1, MaxBytes: 1000, Follow: true}, func(stream process.Output, data []byte) error {
+		text := string(data)
+		if text == "" {
+			text = gap
+		}
 		if stream == process.Stderr {
-			err += string(data)
+			err += text
 			return nil
 		}
 		if out == "" {
@@ -52,13 +56,13 @@ func TestLogsAreFollowedToTheEndOfTheService(t *testing.T) {
 				stopped <- state
 			}()
 		}
-		out += string(data)
+		out += text
 		return nil
 	})
 	if state := <-stopped; state.Phase != Ended {
 		t.Errorf("%+v", state)
 	}
-	if failed != nil || out != "two\nbye\n" || err != "err\n" || cut != [2]bool{true, false} {
+	if failed != nil || out != gap+"two\nbye\n" || err != "err\n" || cut != [2]bool{true, false} {
 		t.Errorf("%q, %q, %v, %v", out, err, cut, failed)
 	}
 }

@@ -2,71 +2,28 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"pyro.local/guest/internal/dial/dialtest"
 	"pyro.local/guest/internal/process"
 )
 
-// TestKnockingDoesNotMeetItself knocks where the kernel gives the knocker the very port that it knocks at, having no other.
 func TestKnockingDoesNotMeetItself(t *testing.T) {
-	if !inNetwork(t) {
-		return
-	}
-	const port = 40000
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Skipf("%v %s", err, out)
-	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40001"), 0); err != nil {
-		t.Skip(err)
-	}
-	knock, err := parseEndpoint(fmt.Sprint("127.0.0.1:", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		if conn, err := knock.connect(context.Background()); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Fatal(conn, err)
+	dialtest.MeetsNoOne(t, func(port int) error {
+		knock, err := parseEndpoint(fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			return err
 		}
-	}
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(fd)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Error("the port is taken: ", err)
-	}
-}
-
-// inNetwork runs the test again in a network of its own, where it returns true.
-func inNetwork(t *testing.T) bool {
-	t.Helper()
-	const inside = "PYRO_TEST_IN_NETWORK"
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may make a network")
-	}
-	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), inside+"=1")
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
-	if out, err := command.CombinedOutput(); errors.Is(err, syscall.EPERM) {
-		t.Skip("a network is refused here: ", err)
-	} else if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return false
+		_, err = knock.connect(context.Background())
+		return err
+	}, syscall.ECONNREFUSED)
 }
 
 // site answers with one status after the other, then with the last.

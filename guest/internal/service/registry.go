@@ -2,7 +2,7 @@
 // own, with their outputs in files that outlive them.
 //
 // Above it stands server, which speaks the protocol (protocol/README.md, section 6); below it stand process, which runs the
-// commands, and the kernel. It knows no messages.
+// commands, dial and the kernel. It knows no messages.
 package service
 
 import (
@@ -114,7 +114,8 @@ func (r *Registry) Halt(grace time.Duration) {
 	stopping.Wait()
 }
 
-// Logs passes on what the view is about, of both outputs at a time, and tells of each whether there was more.
+// Logs passes on what the view is about, of both outputs at a time, and tells of each whether there was more. Where a piece
+// does not follow the one before it of that output, or is not the output's beginning, an empty one comes before it.
 func (r *Registry) Logs(
 	ctx context.Context, name string, view View, emit func(process.Output, []byte) error,
 ) (cut [2]bool, err error) {

@@ -16,12 +16,13 @@ type View struct {
 	Follow    bool  // also what comes, until the service has ended
 }
 
-// show passes on what the view is about, and tells whether there was more, before it or where the reader was too slow. A
-// log that is replaced by that of a later start ends.
+// show passes on what the view is about, and tells whether there was more, before it or where the reader was too slow: the
+// piece that comes after such a gap has an empty one before it, and no other is empty. A log that is replaced by that of a
+// later start ends.
 func (l *log) show(ctx context.Context, view View, emit func([]byte) error) (cut bool, err error) {
 	buffer := make([]byte, blockSize)
 	from, to, err := l.tail(view, buffer)
-	offset := from
+	offset, told := from, int64(0)
 	for err == nil && (view.Follow || offset < to) {
 		var n int
 		var at int64
@@ -31,7 +32,8 @@ func (l *log) show(ctx context.Context, view View, emit func([]byte) error) (cut
 		cut = cut || at > offset
 		offset = at + int64(n)
 		if n > 0 {
-			err = emit(buffer[:n])
+			err = emitAt(buffer[:n], at, told, emit)
+			told = offset
 			continue
 		}
 		if !view.Follow || l.await(ctx, offset) {
@@ -43,6 +45,16 @@ func (l *log) show(ctx context.Context, view View, emit func([]byte) error) (cut
 		return true, nil
 	}
 	return cut || from > 0 || l.incomplete(), err
+}
+
+// emitAt passes on what stands at an offset, behind the mark of a gap unless what was told before ended there.
+func emitAt(data []byte, at, told int64, emit func([]byte) error) error {
+	if at > told {
+		if err := emit(nil); err != nil {
+			return err
+		}
+	}
+	return emit(data)
 }
 
 // limited is the buffer, cut to what is left if there is an end to what is wanted.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pyro.local/guest/internal/process/processtest"
 	"pyro.local/guest/internal/shell"
@@ -76,6 +77,56 @@ func TestClosingEndsWhatHasLeftTheSession(t *testing.T) {
 	}
 	if _, err := s.Close("a"); code(err) != shell.NotFound {
 		t.Error(err)
+	}
+}
+
+// TestHaltingHangsUpEveryShell has an interactive one that waits for input, and one that waits for its job.
+func TestHaltingHangsUpEveryShell(t *testing.T) {
+	s := newShells(t)
+	idle, busy := s.interactive("idle"), s.interactive("busy")
+	idle.say("echo u''p\n")
+	idle.until(0, "up\r\n")
+	busy.say("sh -c 'echo at $$; exec sleep 1000'\n")
+	job := pid(t, busy.until(0, `at \d+\r\n`), `at (\d+)`)
+	s.open("over", "exit 3").over()
+	s.Halt(never)
+	for _, o := range []opened{idle, busy} {
+		if state := o.State(); !state.Exited || state.Signal != int(syscall.SIGHUP) || processtest.Alive(t, state.PID) {
+			t.Errorf("%+v", state)
+		}
+	}
+	if processtest.Alive(t, job) {
+		t.Error("the job is alive")
+	}
+	if _, err := s.Open("late", command("true"), nil); code(err) != shell.Stopping {
+		t.Error(err)
+	}
+}
+
+func TestAShellThatDoesNotHangUpIsKilled(t *testing.T) {
+	s := newShells(t)
+	o := s.open("a", `trap "" HUP; echo at $$; while :; do sleep 1000; done`)
+	o.until(0, `at \d+\r\n`)
+	s.Halt(50 * time.Millisecond)
+	if _, state := o.over(); state.Signal != int(syscall.SIGKILL) || processtest.Alive(t, state.PID) {
+		t.Errorf("%+v", state)
+	}
+}
+
+// TestNoShellIsOpenedBehindAHalt has both at the same time.
+func TestNoShellIsOpenedBehindAHalt(t *testing.T) {
+	for range 20 {
+		s := newShells(t)
+		opened := make(chan *shell.Shell, 1)
+		go func() {
+			sh, _ := s.Open("a", command("sleep", "1000"), nil)
+			opened <- sh
+		}()
+		s.Halt(never)
+		if sh := <-opened; sh != nil && !sh.State().Exited {
+			t.Fatal("it lives")
+		}
+		s.Close("a")
 	}
 }
 

@@ -9,6 +9,7 @@ const (
 	TooMany     = "too-many"
 	CursorAhead = "cursor-ahead"
 	NotReading  = "not-reading"
+	Stopping    = "stopping"
 )
 
 // Error is what cannot be done with a shell.

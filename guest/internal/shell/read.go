@@ -72,8 +72,8 @@ func (s *Shell) placeLocked(cursor int64) (int64, error) {
 }
 
 // Attach sends what the shell has written from a cursor on, and what it writes, until it has ended. Whoever is too slow
-// misses what the ring has forgotten meanwhile: the state tells by Start, Next and how much was sent. Errors are
-// CursorAhead, those of send, and that of the context.
+// misses what the ring has forgotten meanwhile. A piece that does not follow the one before it, or is not at the cursor, has
+// an empty one before it; no other is empty. Errors are CursorAhead, those of send, and that of the context.
 func (s *Shell) Attach(ctx context.Context, cursor int64, send func([]byte) error) (State, error) {
 	buffer := make([]byte, pieceSize)
 	first := int64(-1)
@@ -84,6 +84,11 @@ func (s *Shell) Attach(ctx context.Context, cursor int64, send func([]byte) erro
 		}
 		if first < 0 {
 			first = state.Start
+		}
+		if state.Start > cursor {
+			if err := send(nil); err != nil {
+				return State{}, err
+			}
 		}
 		cursor = state.Next
 		switch {

@@ -3,6 +3,8 @@ package shell_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -143,8 +145,8 @@ func TestManyReadTheSame(t *testing.T) {
 	}
 }
 
-// TestASlowAttacherMissesWhatIsForgottenMeanwhile takes nothing until the shell has ended.
-func TestASlowAttacherMissesWhatIsForgottenMeanwhile(t *testing.T) {
+// TestASlowAttacherIsToldWhereItMissesSomething takes nothing until the shell has ended.
+func TestASlowAttacherIsToldWhereItMissesSomething(t *testing.T) {
 	o := newShells(t).open("a", "stty -opost -echo; printf begin; read line; seq 400000")
 	var said []string
 	state, err := o.Attach(context.Background(), 0, func(data []byte) error {
@@ -158,6 +160,9 @@ func TestASlowAttacherMissesWhatIsForgottenMeanwhile(t *testing.T) {
 	if err != nil || said[0] != "begin" || state.Start != 0 || state.Next != state.End || len(text) != shell.RingSize {
 		t.Fatalf("%q, %d bytes, %+v %v", said[0], len(text), state, err)
 	}
+	if marks := slices.Index(said, ""); marks != 1 || slices.Contains(said[2:], "") {
+		t.Errorf("the mark is at %d, or there are more", marks)
+	}
 	if lost := state.Next - state.Start - int64(len(said[0])+len(text)); lost <= 0 {
 		t.Errorf("%d bytes are lost", lost)
 	}
@@ -167,5 +172,24 @@ func TestASlowAttacherMissesWhatIsForgottenMeanwhile(t *testing.T) {
 	}
 	if !strings.HasSuffix(all.String(), text) {
 		t.Errorf("it goes on with %q", text[:20])
+	}
+}
+
+func TestAnAttacherIsToldWhereTheBeginningIsMissing(t *testing.T) {
+	const all = shell.RingSize + 1000
+	o := newShells(t).open("a", fmt.Sprintf("stty -opost; head -c %d /dev/zero | tr '\\0' x", all))
+	_, _ = o.over()
+	for cursor, missing := range map[int64]bool{0: true, 999: true, 1000: false, 1001: false, all: false} {
+		var sizes []int
+		state, err := o.Attach(context.Background(), cursor, func(data []byte) error {
+			sizes = append(sizes, len(data))
+			return nil
+		})
+		if marked := len(sizes) > 0 && sizes[0] == 0; err != nil || state.Start != max(cursor, 1000) || marked != missing {
+			t.Errorf("from %d: %+v, %v, %v", cursor, state, sizes, err)
+		}
+		if slices.Contains(sizes[min(1, len(sizes)):], 0) {
+			t.Errorf("from %d there are gaps: %v", cursor, sizes)
+		}
 	}
 }

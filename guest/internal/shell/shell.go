@@ -149,6 +149,29 @@ func (s *Shell) end() {
 	<-s.ended
 }
 
+// hangUp asks all of the shell to end: an interactive shell ignores SIGTERM, but not that its terminal is gone. What is left
+// after grace is killed, and given up after as long again.
+func (s *Shell) hangUp(grace time.Duration) {
+	for _, end := range []func(){s.signalHangUp, s.kill} {
+		end()
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-s.ended:
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *Shell) signalHangUp() {
+	select {
+	case <-s.ended: // its number may be another's by now
+	default:
+		_ = s.process.SignalGroup(syscall.SIGHUP) // whom it does not reach is killed
+	}
+}
+
 // State tells how the shell is now; nothing of what it has written was read.
 func (s *Shell) State() State {
 	s.mu.Lock()

@@ -59,6 +59,17 @@ func (s *shells) open(name, line string) opened {
 	return opened{sh, s.t}
 }
 
+// interactive opens the shell that people use, which ignores SIGTERM.
+func (s *shells) interactive(name string) opened {
+	s.t.Helper()
+	sh, err := s.Open(name, command("bash", "--norc", "--noprofile", "-i"), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.Close(name) })
+	return opened{sh, s.t}
+}
+
 var errSeen = errors.New("seen")
 
 // until returns what the shell says from a cursor on, up to and with the piece in which the pattern has been found.
@@ -150,12 +161,7 @@ func TestOnlyTheForegroundIsInterrupted(t *testing.T) {
 		},
 		"by-key": func(o opened) { o.say("\x03") },
 	} {
-		sh, err := s.Open(name, command("bash", "--norc", "--noprofile", "-i"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := opened{sh, t}
-		t.Cleanup(func() { s.Close(name) })
+		o := s.interactive(name)
 		o.say("sh -c 'echo u''p; exec sleep 1000'\n")
 		o.until(0, "up")
 		interrupt(o)

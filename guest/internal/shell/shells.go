@@ -7,6 +7,7 @@ package shell
 
 import (
 	"sync"
+	"time"
 
 	"pyro.local/guest/internal/process"
 )
@@ -18,8 +19,9 @@ const MaxShells = 32
 type Shells struct {
 	runner *process.Runner
 
-	mu    sync.Mutex
-	named map[string]*Shell // nil while it is being opened
+	mu     sync.Mutex
+	named  map[string]*Shell // nil while it is being opened
+	halted bool
 }
 
 // NewShells returns a place for shells, which the runner starts.
@@ -34,19 +36,31 @@ func (s *Shells) Open(name string, command *process.Command, environment map[str
 		return nil, err
 	}
 	running, err := s.runner.Start(command, environment)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		delete(s.named, name)
-		return nil, err
+	var opened *Shell
+	if err == nil {
+		opened = begin(name, command, running)
 	}
-	s.named[name] = begin(name, command, running)
-	return s.named[name], nil
+	s.mu.Lock()
+	halted := s.halted
+	if err != nil || halted {
+		delete(s.named, name)
+	} else {
+		s.named[name] = opened
+	}
+	s.mu.Unlock()
+	if err == nil && halted {
+		opened.end()
+		return nil, errHalted
+	}
+	return opened, err
 }
 
 func (s *Shells) reserve(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.halted {
+		return errHalted
+	}
 	if _, ok := s.named[name]; ok {
 		return refuse(Exists, "there is a shell %q already", name)
 	}
@@ -81,3 +95,20 @@ func (s *Shells) Close(name string) (State, error) {
 	}
 	return closed.State(), nil
 }
+
+// Halt ends all shells, each as the loss of its terminal does, and lets no more be opened. What has not ended after grace is
+// killed, and waited for as long again.
+func (s *Shells) Halt(grace time.Duration) {
+	s.mu.Lock()
+	s.halted = true
+	var halting sync.WaitGroup
+	for _, open := range s.named {
+		if open != nil {
+			halting.Go(func() { open.hangUp(grace) })
+		}
+	}
+	s.mu.Unlock()
+	halting.Wait()
+}
+
+var errHalted = refuse(Stopping, "the machine is being stopped")

@@ -161,9 +161,10 @@ func Decode(data []byte, message any, required ...string) error {
 	return json.Unmarshal(data, message)
 }
 
-// Encode renders a message of this package. These always can be: an error is a bug and panics.
+// Encode renders a message of this package. These always can be: an error is a bug and panics. What is not UTF-8 is replaced
+// by U+FFFD: an error may tell of a name that is none, and whoever else has bytes to send does not send them as text.
 func Encode(message any) []byte {
-	data, err := json.Marshal(message)
+	data, err := json.Marshal(message, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		panic(err)
 	}

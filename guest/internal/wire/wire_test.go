@@ -126,6 +126,17 @@ func TestDecodeIgnoresUnknownMembersAndInsistsOnTheRequired(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotTextIsReplacedInAMessage(t *testing.T) {
+	failed := wire.Failed{Code: "io-error", Error: "\xff\x00<", Details: map[string]any{"reason": "a\xc3", "file": "\xed\xa0\x80"}}
+	var read wire.Failed
+	if err := wire.Decode(wire.Encode(failed), &read, "code", "error", "details"); err != nil {
+		t.Fatal(err)
+	}
+	if read.Error != "\ufffd\x00<" || read.Details["reason"] != "a\ufffd" || read.Details["file"] != "\ufffd\ufffd\ufffd" {
+		t.Errorf("%+q", read)
+	}
+}
+
 // FuzzFrameReader checks that what is read is what would be written, and that no length is believed unchecked.
 func FuzzFrameReader(f *testing.F) {
 	var file golden

@@ -12,8 +12,8 @@ from typing import TypeVar
 from pyro_mcp.agent.channel import Connector
 from pyro_mcp.agent.http import Exchange, exchange
 from pyro_mcp.agent.messages import parse_failed, parse_object, refusal
-from pyro_mcp.agent.wire import BodyDecoder, BodyKind, encode_body, violation
-from pyro_mcp.errors import GuestError
+from pyro_mcp.agent.wire import BODY_FRAME_BYTES, BodyDecoder, BodyKind, encode_body, violation
+from pyro_mcp.errors import GuestError, UsageError
 
 T = TypeVar("T")
 
@@ -109,7 +109,10 @@ async def work(
     raises, the work is broken off, and the block ends with that error. `answers` are the frames that may come before
     the end; `bulk` says that they may be many.
     """
-    start = encode_body(BodyKind.START, json.dumps(parameters).encode())
+    payload = json.dumps(parameters).encode()
+    if len(payload) > BODY_FRAME_BYTES:
+        raise UsageError(f"what is asked for takes more than {BODY_FRAME_BYTES} bytes, its environment included")
+    start = encode_body(BodyKind.START, payload)
     silence = _Silence(silence_seconds)
     async with exchange(connector, bulk=bulk) as http:
         await silence.bound(http.request("POST", path, start, more=sent is not None))

@@ -12,7 +12,8 @@ from pyro_mcp.config import (
 )
 from pyro_mcp.daemon.call import Call, Payload
 from pyro_mcp.engine.services import ServiceRequest
-from pyro_mcp.engine.shells import SIGNALS, Opening, Reading
+from pyro_mcp.engine.shell_view import Reading
+from pyro_mcp.engine.shells import SIGNALS, Opening
 from pyro_mcp.errors import UsageError
 from pyro_mcp.model.paths import working_directory
 from pyro_mcp.model.requests import Command, require_bool, require_identifier, require_range

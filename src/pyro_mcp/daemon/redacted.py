@@ -42,9 +42,12 @@ class Redaction:
     def error(self, error: PyroError) -> PyroError:
         """The same error, as if it had been raised without secrets; it knows nothing of what caused it."""
         redact = self.redactor.redact_text
-        details = self.payload({"details": error.details})["details"]
+        told = self.redactor.redact_details({"details": error.details})
+        assert isinstance(told, Mapping)
+        details = told["details"]
         assert isinstance(details, dict)
-        return type(error)(redact(error.message), code=error.code, hint=redact(error.hint), details=details)
+        message = self.redactor.redact_message(error.message)
+        return type(error)(message, code=error.code, hint=redact(error.hint), details=details)
 
 
 class RedactedSink:
@@ -70,10 +73,10 @@ async def redacted(
 ) -> Payload:
     """What the operation `name` says, or how it fails, without secrets. One that nobody foresaw is logged here."""
     try:
-        redaction.redactor = _redactor(secrets, name, arguments.get("workspace_id"))
+        redaction.redactor = await _redactor(secrets, name, arguments.get("workspace_id"))
         _refuse_names(secrets, redaction, arguments)
         payload = await operate()
-        return _each(secrets, payload) if name == "list_workspaces" else redaction.payload(payload)
+        return await _each(secrets, payload) if name == "list_workspaces" else redaction.payload(payload)
     except PyroError as error:
         if not redaction.redactor:
             raise
@@ -81,15 +84,15 @@ async def redacted(
     except Exception as error:
         if not redaction.redactor:
             raise
-        trace = redaction.redactor.redact_text("".join(traceback.format_exception(error)))
+        trace = redaction.redactor.redact_message("".join(traceback.format_exception(error)))
         _log.error("an operation failed in a way nobody foresaw\n%s", trace)
         failure = redaction.error(foreseen(error))
     raise failure  # outside of the handlers, or it would have the original as its context
 
 
-def _redactor(secrets: Secrets, name: str, workspace_id: object) -> Redactor:
+async def _redactor(secrets: Secrets, name: str, workspace_id: object) -> Redactor:
     try:
-        return secrets.redactor(workspace_id)
+        return await secrets.known(workspace_id)
     except HostError:
         if name not in _ALSO_WITHOUT_VALUES:
             raise
@@ -108,12 +111,12 @@ def _names(arguments: Mapping[str, object]) -> Iterator[str]:
     yield from (key for key in labels if isinstance(key, str)) if isinstance(labels, Mapping) else ()
 
 
-def _each(secrets: Secrets, payload: Payload) -> Payload:
+async def _each(secrets: Secrets, payload: Payload) -> Payload:
     """A list of workspaces, each without the secrets of its own."""
     workspaces = payload["workspaces"]
     assert isinstance(workspaces, list)
     shown = [
-        Redaction(_redactor(secrets, "status_workspace", workspace["workspace_id"])).payload(workspace)
+        Redaction(await _redactor(secrets, "status_workspace", workspace["workspace_id"])).payload(workspace)
         for workspace in workspaces
     ]
     return {**payload, "workspaces": shown}

@@ -17,6 +17,7 @@ from pyro_mcp.model.requests import (
     parse_isolation,
     require_bool,
     require_environment_variables,
+    require_few_labels,
     require_labels,
     require_life,
     require_range,
@@ -96,7 +97,9 @@ async def update_workspace(
     life = require_life(ttl_seconds) if ttl_seconds is not None else None
     title = None if clear_name else redact(require_title(name)) if name is not None else record.name
     kept = {key: value for key, value in record.labels.items() if key not in removed}
-    call.engine.workspaces.describe(workspace_id, name=title, labels=require_labels({**kept, **added}))
+    # What is stored was checked when it was given, and redaction may have made it longer since.
+    described = require_few_labels({**kept, **added})
+    call.engine.workspaces.describe(workspace_id, name=title, labels=described)
     if life is not None:
         call.engine.workspaces.set_life(workspace_id, life)
     return await call.engine.workspace(workspace_id)
@@ -169,7 +172,7 @@ async def export_workspace(call: Call, *, workspace_id: str, path: str, output_p
 
 
 async def diff_workspace(call: Call, *, workspace_id: str) -> Payload:
-    return await call.engine.files.diff(workspace_id)
+    return await call.engine.files.diff(workspace_id, redactor=call.redaction.redactor)
 
 
 async def list_workspace_files(
@@ -180,7 +183,7 @@ async def list_workspace_files(
 
 async def read_workspace_file(call: Call, *, workspace_id: str, path: str, max_bytes: int = _READ_BYTES) -> Payload:
     limit = require_range("max_bytes", max_bytes, (1, TEXT_BYTES))
-    return await call.engine.files.read(workspace_id, path, max_bytes=limit)
+    return await call.engine.files.read(workspace_id, path, max_bytes=limit, redactor=call.redaction.redactor)
 
 
 async def write_workspace_file(call: Call, *, workspace_id: str, path: str, text: str) -> Payload:
@@ -188,7 +191,7 @@ async def write_workspace_file(call: Call, *, workspace_id: str, path: str, text
 
 
 async def apply_workspace_patch(call: Call, *, workspace_id: str, patch: str) -> Payload:
-    return await call.engine.files.patch(workspace_id, patch)
+    return await call.engine.files.patch(workspace_id, patch, redactor=call.redaction.redactor)
 
 
 async def list_workspace_disk(
@@ -199,7 +202,7 @@ async def list_workspace_disk(
 
 async def read_workspace_disk(call: Call, *, workspace_id: str, path: str, max_bytes: int = _READ_BYTES) -> Payload:
     limit = require_range("max_bytes", max_bytes, (1, TEXT_BYTES))
-    return await call.engine.disks.read(workspace_id, path, max_bytes=limit)
+    return await call.engine.disks.read(workspace_id, path, max_bytes=limit, redactor=call.redaction.redactor)
 
 
 async def export_workspace_disk(call: Call, *, workspace_id: str, output_path: str) -> Payload:

@@ -27,6 +27,7 @@ from pyro_mcp.machines.machine import Machine
 from pyro_mcp.machines.plan import LASTING
 from pyro_mcp.model.paths import machine_path
 from pyro_mcp.model.record import MachineRecord, MachineState
+from pyro_mcp.model.redaction import Redactor
 from pyro_mcp.model.workspace import WorkspaceRecord
 from pyro_mcp.model.workspace_payloads import DiskExportPayload, FileListPayload, FileReadPayload
 
@@ -47,11 +48,11 @@ class Disks:
         async with self._looking_at(workspace_id) as (record, machine):
             return await list_files(record.workspace_id, machine, target, recursive=recursive)
 
-    async def read(self, workspace_id: object, path: object, *, max_bytes: int) -> FileReadPayload:
+    async def read(self, workspace_id: object, path: object, *, max_bytes: int, redactor: Redactor) -> FileReadPayload:
         """As `Files.read`, anywhere in the stopped guest."""
         target = machine_path("path", path)
         async with self._looking_at(workspace_id) as (record, machine):
-            return await read_file(record.workspace_id, machine, target, max_bytes=max_bytes)
+            return await read_file(record.workspace_id, machine, target, max_bytes=max_bytes, redactor=redactor)
 
     async def export(self, workspace_id: object, output: Path) -> DiskExportPayload:
         """One ext4 image of everything that the stopped guest had, at `output`, which must not exist."""

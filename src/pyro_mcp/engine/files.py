@@ -6,16 +6,18 @@ import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from pyro_mcp.agent.messages import integer_of
 from pyro_mcp.agent.wire import violation
 from pyro_mcp.agent.work import Work
 from pyro_mcp.engine.refusals import explained
+from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.errors import ConflictError, UsageError
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.model.paths import in_guest, workspace_path
+from pyro_mcp.model.redaction import Redactor
 from pyro_mcp.model.workspace import WORKSPACE_PATH
 from pyro_mcp.model.workspace_payloads import (
     DiffEntryPayload,
@@ -35,6 +37,7 @@ _LISTED_BYTES = 8 << 20
 _COMPARED_BYTES = 64 << 20
 _LINE_BYTES = 4 << 20
 _TYPES = frozenset({"file", "directory", "symlink", "other"})
+_NOTHING = Redactor()
 _STATUSES = ("added", "modified", "deleted", "type_changed")
 
 
@@ -48,11 +51,14 @@ class Files:
         async with self._workspaces.working(workspace_id) as (record, machine):
             return await list_files(record.workspace_id, machine, target, recursive=recursive)
 
-    async def read(self, workspace_id: object, path: object, *, max_bytes: int) -> FileReadPayload:
-        """A text file's first `max_bytes`, cut between two characters. Raises UsageError `not-text` for other files."""
+    async def read(
+        self, workspace_id: object, path: object, *, max_bytes: int, redactor: Redactor = _NOTHING
+    ) -> FileReadPayload:
+        """A text file's first `max_bytes`, cut between two characters, and before what may be the beginning of a value
+        that `redactor` finds. Raises UsageError `not-text` for other files."""
         target = workspace_path("path", path)
         async with self._workspaces.working(workspace_id) as (record, machine):
-            return await read_file(record.workspace_id, machine, target, max_bytes=max_bytes)
+            return await read_file(record.workspace_id, machine, target, max_bytes=max_bytes, redactor=redactor)
 
     async def write(self, workspace_id: object, path: object, text: object) -> FileWritePayload:
         """Make a file hold `text`, atomically; directories above it are made."""
@@ -70,7 +76,7 @@ class Files:
             "bytes_written": len(data),
         }
 
-    async def patch(self, workspace_id: object, patch: object) -> PatchPayload:
+    async def patch(self, workspace_id: object, patch: object, *, redactor: Redactor = _NOTHING) -> PatchPayload:
         """Apply a unified diff: all of it, or nothing."""
         data = _bytes_of(patch, "patch", PATCH_BYTES)
         async with self._workspaces.working(workspace_id) as (record, machine):
@@ -85,16 +91,18 @@ class Files:
             "changed": bool(entries),
             "summary": _summary(entries, ("added", "modified", "deleted")),
             "entries": entries,
-            "patch": patch,
+            "patch": redactor.redact_patch(patch),
         }
 
-    async def diff(self, workspace_id: object, *, patches: bool = True) -> DiffPayload:
+    async def diff(self, workspace_id: object, *, patches: bool = True, redactor: Redactor = _NOTHING) -> DiffPayload:
         """Every change since the baseline, with what changed within texts unless `patches` is false."""
         async with self._workspaces.working(workspace_id) as (record, machine):
             with explained(WORKSPACE_PATH):
                 async with machine.work("diff", {"patches": patches, "hard_links": record.seed.hard_links}) as work:
                     entries = [_diff_entry(line) async for line in _lines(work, _COMPARED_BYTES)]
                     result = await work.result()
+        if redactor:
+            await in_thread(lambda: _redact(entries, redactor))
         texts = [entry["text_patch"] for entry in entries if entry["text_patch"] is not None]
         summary = _summary(entries, _STATUSES)
         summary.update(text_patched=len(texts), non_text=len(entries) - len(texts))
@@ -119,7 +127,9 @@ async def list_files(workspace_id: str, machine: Machine, target: str, *, recurs
     return {"workspace_id": workspace_id, "path": target, "recursive": recursive, "entries": entries}
 
 
-async def read_file(workspace_id: str, machine: Machine, target: str, *, max_bytes: int) -> FileReadPayload:
+async def read_file(
+    workspace_id: str, machine: Machine, target: str, *, max_bytes: int, redactor: Redactor
+) -> FileReadPayload:
     """The beginning of a text at `target`, an absolute path in normal form. Raises UsageError `not-text`."""
     top, path = _rooted(target)
     parameters = {"path": path, "max_bytes": max_bytes, "whole": top != WORKSPACE_PATH}
@@ -130,7 +140,7 @@ async def read_file(workspace_id: str, machine: Machine, target: str, *, max_byt
     return {
         "workspace_id": workspace_id,
         "path": target,
-        "content": text_of(data, target, cut=size > len(data)),
+        "content": text_of(data, target, redactor, cut=size > len(data)),
         "size_bytes": size,
         "max_bytes": max_bytes,
         "truncated": size > len(data),
@@ -144,8 +154,18 @@ def _rooted(target: str) -> tuple[str, str]:
     return "", target.strip("/") or "."
 
 
-def text_of(data: bytes, path: str, *, cut: bool) -> str:
-    """Raises UsageError `not-text`. With `cut` the last character may be incomplete, and is left out then."""
+def text_of(data: bytes, path: str, redactor: Redactor, *, cut: bool) -> str:
+    """Raises UsageError `not-text`. With `cut` the last character may be incomplete, and is left out then.
+
+    So is what may be the beginning of a value there, of which nobody could tell any more once it has been cut.
+    """
+    text = _decoded(data, path, cut=cut)
+    if not cut or not redactor:
+        return text
+    return redactor.window(text.encode(), starts_cut=False, ends_cut=True)[0].decode("utf-8", "replace")
+
+
+def _decoded(data: bytes, path: str, *, cut: bool) -> str:
     try:
         if b"\0" in data:
             raise ValueError("a NUL character")
@@ -243,6 +263,12 @@ def _file_entry(line: Mapping[str, object], top: str) -> FileEntryPayload:
         "size_bytes": integer_of(line, "size"),
         "link_target": _name(line, "target"),
     }
+
+
+def _redact(entries: Sequence[DiffEntryPayload], redactor: Redactor) -> None:
+    for entry in entries:
+        if entry["text_patch"] is not None:
+            entry["text_patch"] = redactor.redact_patch(entry["text_patch"])
 
 
 def _diff_entry(line: Mapping[str, object]) -> DiffEntryPayload:

@@ -8,6 +8,7 @@ Their names are in the workspace's record. Values are in no database, no error a
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from pyro_mcp.model.workspace import WorkspaceRecord
 from pyro_mcp.state.workspaces import WorkspaceTable
 
 _NOTHING = Redactor()
+_MOMENT_SECONDS = 0.25
+_WITHHELD = "[REDACTED] (secrets were still being read)"
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,12 @@ class Secrets:
         self._table = table
         self._root = root
         self._redactors: dict[str, Redactor] = {}
+        self._making = threading.Lock()
+        # Workspaces whose values `load` has still to read, and whether somebody waited for that in vain.
+        self._awaited: set[str] = set()
+        self._loaded = threading.Event()
+        self._loaded.set()
+        self._late = False
 
     async def requested(self, value: object) -> Given:
         """What a caller asks for, files read (`model/secrets.py`). Raises UsageError."""
@@ -79,11 +88,19 @@ class Secrets:
         known = self._redactors.get(workspace_id)
         if known is None:
             record = self._table.find(workspace_id)
-            if record is None or record.ended_at is not None:
-                return _NOTHING
-            values = self._expected(record).values() if record.secrets else ()
-            known = self._redactors[workspace_id] = Redactor(values) if values else _NOTHING
+            known = self._make(record) if record is not None and record.ended_at is None else _NOTHING
         return known
+
+    async def known(self, workspace_id: object) -> Redactor:
+        """The same; where that takes long nobody else has to wait. Afterwards `redactor` knows at once."""
+        if isinstance(workspace_id, str) and workspace_id not in self._redactors:
+            record = self._table.find(workspace_id)
+            if record is not None and record.ended_at is None and record.secrets:
+                made = await in_thread(lambda: self._make(record))
+                if not self.has(workspace_id):
+                    self.forget(workspace_id)
+                return made
+        return self.redactor(workspace_id)
 
     def environment(self, workspace_id: str, secret_env: Mapping[str, str]) -> dict[str, str]:
         """Variables for a command: `secret_env` says which secret becomes which. Raises NotFoundError."""
@@ -96,22 +113,55 @@ class Secrets:
         return {variable: values[name] for name, variable in secret_env.items()}
 
     def load(self) -> None:
-        """Know the values of all workspaces from now on, for `redact`; those that are lost aside."""
-        for record in self._table.live():
-            try:
-                self.redactor(record.workspace_id)
-            except HostError as error:
-                _log.warning("%s", error)
+        """Know the values of all workspaces from now on, for `redact`; those that are lost aside.
+
+        A thread reads them. Until it has, `redact` says nothing.
+        """
+        records = [record for record in self._table.live() if record.secrets]
+        if records:
+            self._awaited = {record.workspace_id for record in records}
+            self._loaded.clear()
+            threading.Thread(target=self._load, args=(records,), name="secrets", daemon=True).start()
 
     def redact(self, text: str) -> str:
-        """`text` without any value of any workspace that is known: for what is not about one of them."""
+        """`text` without any value of any workspace that is known: for what is not about one of them.
+
+        Of a text that comes before all of them are known nothing is left, if that takes longer than a moment.
+        """
+        if not self._loaded.wait(0 if self._late else _MOMENT_SECONDS):
+            self._late = True
+            return _WITHHELD
         for redactor in tuple(self._redactors.values()):
-            text = redactor.redact_text(text)
+            text = redactor.redact_message(text)
         return text
 
     def forget(self, workspace_id: str) -> None:
         """Its files are gone."""
+        self._awaited.discard(workspace_id)
         self._redactors.pop(workspace_id, None)
+
+    def _load(self, records: Sequence[WorkspaceRecord]) -> None:
+        failures = []
+        for record in records:
+            try:
+                if record.workspace_id in self._awaited:
+                    self._make(record)
+                    if record.workspace_id not in self._awaited:  # it went meanwhile
+                        self.forget(record.workspace_id)
+            except HostError as error:
+                failures.append(error)
+        self._loaded.set()
+        for failure in failures:  # not before: until now no log could be written
+            _log.warning("%s", failure)
+
+    def _make(self, record: WorkspaceRecord) -> Redactor:
+        """What finds the values of a workspace, made once. For any thread."""
+        with self._making:
+            known = self._redactors.get(record.workspace_id)
+            if known is None:
+                values = self._expected(record).values() if record.secrets else ()
+                known = self._redactors[record.workspace_id] = Redactor(values) if values else _NOTHING
+            return known
 
     def _expected(self, record: WorkspaceRecord) -> Mapping[str, str]:
         values = self.values(record.workspace_id)

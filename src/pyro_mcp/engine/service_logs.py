@@ -50,13 +50,18 @@ async def read_logs(
             await sink.output(stream, data)
 
     async def show(output: Redacted, stream: OutputStream, data: bytes) -> None:
+        if not data:
+            await output.gap(stream)
+            return
         at = 0
         while before[stream] and (end := data.find(b"\n", at) + 1):
             at, before[stream] = end, before[stream] - 1
         if before[stream]:
             at = len(data)
-        output.pass_over(stream, data[:at])
-        await output.add(stream, data[at:])
+        if at:
+            output.pass_over(stream, data[:at])
+        if at < len(data):
+            await output.add(stream, data[at:])
 
     logs.cut = any(before.values())
     asked_lines = 0 if tail_lines is None else tail_lines + max(before.values())
@@ -89,7 +94,10 @@ def _tail(data: bytes, lines: int) -> int:
 
 
 async def _ask(machine: Machine, name: str, take: _Take, tail_lines: int, *, follow: bool) -> bool:
-    """Pieces as they come to `take`; whether there was more before them. `tail_lines` 0 is all."""
+    """Pieces as they come to `take`, an empty one where the next does not follow; whether there was more before them.
+
+    `tail_lines` 0 is all.
+    """
     parameters = {"service": name, "tail_lines": tail_lines, "max_bytes": OUTPUT_BYTES, "follow": follow}
     patience = None if follow else 0.0
     asked = machine.ask("service/logs", parameters, answers=tuple(_STREAMS), patience_seconds=patience)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import secrets as randomness
 import signal
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from pyro_mcp.agent.messages import OutputStream, integer_of, text_of
+from pyro_mcp.agent.messages import OutputStream
 from pyro_mcp.agent.wire import BodyKind, violation
 from pyro_mcp.engine.refusals import Refusals, explained
 from pyro_mcp.engine.secrets import Secrets
+from pyro_mcp.engine.shell_view import Reading, ShellState, parse_state, shell_payload, view
 from pyro_mcp.engine.sink import Sink
-from pyro_mcp.engine.streams import QUIET_SECONDS, Redacted
+from pyro_mcp.engine.streams import Redacted
+from pyro_mcp.engine.threads import in_thread
 from pyro_mcp.engine.workspaces import Workspaces
-from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, UsageError
+from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError, UsageError
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.model.living_payloads import ShellPayload, ShellWritePayload
-from pyro_mcp.model.printable import printable
 from pyro_mcp.model.redaction import Redactor
 from pyro_mcp.model.terminal import plain
 
@@ -31,11 +34,10 @@ _SHELLS = (("bash", "-l"), ("sh", "-l"))
 """The first that the environment has."""
 _BUSY_MS = 30_000
 """So long is waited at most for a shell that is never idle."""
-_MOST_CURSOR = 2**53
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATIENCE_SECONDS = 60.0
 _OUTPUT = (BodyKind.STDOUT,)
-_PART_OF_A_CHARACTER = 3
+_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +48,6 @@ class Opening:
     cols: int
     rows: int
     secret_env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What to read. `idle_ms` None does not wait at all."""
-
-    cursor: int = 0
-    max_chars: int = 65_536
-    plain: bool = False
-    idle_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Shell:
-    """What the guest says of a shell; `start`, `next` and `end` are cursors."""
-
-    cwd: str
-    cols: int
-    rows: int
-    exited: bool
-    exit_code: int
-    start: int
-    next: int
-    end: int
-    quiet_ms: int
 
 
 class Shells:
@@ -91,9 +68,13 @@ class Shells:
                 "env": dict(self._secrets.environment(record.workspace_id, opening.secret_env)),
             }
             with explained(f"a shell in {opening.cwd}", _REFUSALS):
-                await _open_first(machine, parameters)
-            state = _Shell(opening.cwd, opening.cols, opening.rows, False, 0, 0, 0, 0, 0)
-            return _payload(record.workspace_id, shell_id, state)
+                try:
+                    await _open_first(machine, parameters)
+                except BaseException:
+                    await _make_sure_it_is_closed(machine, shell_id)
+                    raise
+            state = ShellState(opening.cwd, opening.cols, opening.rows, False, 0, 0, 0, 0, 0)
+            return shell_payload(record.workspace_id, shell_id, state)
 
     async def read(self, workspace_id: object, shell_id: object, reading: Reading) -> ShellPayload:
         """What was written from a cursor on, and the cursor for the next read.
@@ -105,7 +86,7 @@ class Shells:
             name = _name(shell_id)
             # What stands before the cursor tells whether a secret reaches over it.
             begin = max(0, reading.cursor - redactor.context_bytes)
-            wanted = reading.cursor - begin + reading.max_chars + redactor.context_bytes + _PART_OF_A_CHARACTER
+            wanted = reading.cursor - begin + reading.max_chars + redactor.context_bytes + reading.rest_bytes
             parameters = {
                 "shell": name,
                 "cursor": begin,
@@ -118,14 +99,14 @@ class Shells:
         if reading.cursor > shell.end:
             raise _ahead(f"the shell {name}", {"end": shell.end})
         cursor = max(reading.cursor, shell.start)
-        shown, length, more = _window(redactor, data, shell, cursor, begin, reading.max_chars)
-        # Once more: what control characters stood in the middle of is in one piece only when they are gone.
+        shown, length, more = view(redactor, data, shell, reading, begin)
         if reading.plain:
-            text = redactor.redact_text(plain(shown, shell.cols, shell.rows))
+            # Once more: what control characters stood in the middle of is in one piece only when they are gone.
+            text = await in_thread(lambda: redactor.redact_text(plain(shown, shell.cols, shell.rows)))
         else:
             text = shown.decode("utf-8", "replace")
         return {
-            **_payload(record.workspace_id, name, shell),
+            **shell_payload(record.workspace_id, name, shell),
             "cursor": cursor,
             "next_cursor": cursor + length,
             "output": text,
@@ -165,8 +146,8 @@ class Shells:
             self._workspaces.touch(record.workspace_id)
             with explained(f"the shell {name}", _REFUSALS):
                 async with machine.ask("shell/close", {"shell": name}) as work:
-                    shell = _parse(await work.result())
-        return _payload(record.workspace_id, name, shell)
+                    shell = parse_state(await work.result())
+        return shell_payload(record.workspace_id, name, shell)
 
     async def attach(
         self, workspace_id: object, shell_id: object, cursor: int | None, stdin: AsyncIterator[bytes] | None, sink: Sink
@@ -181,16 +162,22 @@ class Shells:
             self._workspaces.touch(record.workspace_id)
             with explained(f"the shell {name}", _REFUSALS):
                 redactor = self._secrets.redactor(record.workspace_id)
-                begin, before = await _before(machine, name, cursor, redactor)
+                begin, before, cut = await _before(machine, name, cursor, redactor)
                 await sink.event({"event": "stdin"})  # from here on it can be sent
                 parameters = {"shell": name, "cursor": begin}
                 asked = machine.ask("shell/attach", parameters, stdin, answers=_OUTPUT, patience_seconds=None)
                 async with asked as work, Redacted(redactor, emit) as output:
-                    output.pass_over(OutputStream.STDOUT, before)
-                    while data := await work.read():
-                        await output.add(OutputStream.STDOUT, data)
-                    shell = _parse(await work.result())
-        return _payload(record.workspace_id, name, shell)
+                    if cut:
+                        await output.gap(OutputStream.STDOUT)
+                    if before:
+                        output.pass_over(OutputStream.STDOUT, before)
+                    received = 0
+                    while (frame := await work.frame()) is not None:
+                        await output.frame(OutputStream.STDOUT, frame[1])
+                        received += len(frame[1])
+                    shell = parse_state(await work.result())
+        lost = max(0, shell.next - begin - received)
+        return {**shell_payload(record.workspace_id, name, shell), "lost_bytes": lost}
 
     async def _do(
         self, workspace_id: object, shell_id: object, request: str, parameters: Mapping[str, object]
@@ -202,7 +189,7 @@ class Shells:
                 async with machine.ask(request, {"shell": name, **parameters}) as work:
                     await work.result()
                 shell = await _state(machine, name)
-        return _payload(record.workspace_id, name, shell)
+        return shell_payload(record.workspace_id, name, shell)
 
 
 async def _open_first(machine: Machine, parameters: Mapping[str, object]) -> None:
@@ -217,77 +204,47 @@ async def _open_first(machine: Machine, parameters: Mapping[str, object]) -> Non
                 raise
 
 
-async def _before(machine: Machine, name: str, cursor: int | None, redactor: Redactor) -> tuple[int, bytes]:
-    """Where to begin, None being the end, and what stands before that, which tells whether a secret reaches over it."""
+async def _make_sure_it_is_closed(machine: Machine, name: str) -> None:
+    """Whoever asked for a shell is not told of it: nobody else could end it. The guest may have made it or not."""
+
+    async def close() -> None:
+        with contextlib.suppress(PyroError, OSError):
+            async with asyncio.timeout(_CLOSE_SECONDS), machine.ask("shell/close", {"shell": name}) as work:
+                await work.result()
+
+    closing = asyncio.create_task(close())
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await asyncio.wait({closing})
+        raise
+
+
+async def _before(machine: Machine, name: str, cursor: int | None, redactor: Redactor) -> tuple[int, bytes, bool]:
+    """Where to begin, None being the end; what stands before that, which tells whether a secret reaches over it; and
+    whether more that stood before is forgotten."""
     begin = (await _state(machine, name)).end if cursor is None else cursor
     length = min(begin, redactor.context_bytes, RING_BYTES)
     if not length:
-        return begin, b""
+        return begin, b"", False
     parameters = {"shell": name, "cursor": begin - length, "max_bytes": length, "idle_ms": 0, "wait_ms": 0}
     data, shell = await _read(machine, parameters)
-    return begin, data[: max(0, begin - shell.start)]
+    return begin, data[: max(0, begin - shell.start)], shell.start > begin - length
 
 
-async def _state(machine: Machine, name: str) -> _Shell:
+async def _state(machine: Machine, name: str) -> ShellState:
     parameters = {"shell": name, "cursor": 0, "max_bytes": 1, "idle_ms": 0, "wait_ms": 0}
     return (await _read(machine, parameters))[1]
 
 
-async def _read(machine: Machine, parameters: Mapping[str, object]) -> tuple[bytes, _Shell]:
+async def _read(machine: Machine, parameters: Mapping[str, object]) -> tuple[bytes, ShellState]:
     asked = machine.ask("shell/read", parameters, answers=_OUTPUT, patience_seconds=_PATIENCE_SECONDS)
     async with asked as work:
         data = await work.whole(RING_BYTES)
-        shell = _parse(await work.result())
+        shell = parse_state(await work.result())
     if shell.start + len(data) != shell.next:
         raise violation("sent another amount of output than it says")
     return data, shell
-
-
-def _window(
-    redactor: Redactor, data: bytes, shell: _Shell, cursor: int, begin: int, limit: int
-) -> tuple[bytes, int, bool]:
-    """What may be shown of `data`, for which `begin` was asked, from `cursor` on; for how many bytes it stands; and
-    whether there is more that only `limit` holds back."""
-    settled = shell.next == shell.end and (shell.exited or shell.quiet_ms >= QUIET_SECONDS * 1000)
-    starts_cut, start = shell.start > begin, cursor - shell.start
-    shown, length = redactor.window(data, start, limit=limit, starts_cut=starts_cut, ends_cut=not settled)
-    _, all_of_it = redactor.window(data, start, starts_cut=starts_cut, ends_cut=not settled)
-    return shown, length, length < all_of_it or shell.next < shell.end
-
-
-def _parse(members: Mapping[str, object]) -> _Shell:
-    state = text_of(members, "state")
-    if state not in ("running", "exited"):
-        raise violation("sent a state of a shell that has no meaning")
-    cursors = {name: integer_of(members, name, largest=_MOST_CURSOR) for name in ("start", "next", "end")}
-    if not cursors["start"] <= cursors["next"] <= cursors["end"]:
-        raise violation("sent cursors that cannot be")
-    return _Shell(
-        cwd=printable(text_of(members, "cwd"), 4096),
-        cols=integer_of(members, "cols"),
-        rows=integer_of(members, "rows"),
-        exited=state == "exited",
-        exit_code=integer_of(members, "exit_code", largest=255),
-        quiet_ms=integer_of(members, "quiet_ms"),
-        **cursors,
-    )
-
-
-def _payload(workspace_id: str, shell_id: str, shell: _Shell) -> ShellPayload:
-    return {
-        "workspace_id": workspace_id,
-        "shell_id": shell_id,
-        "cwd": shell.cwd,
-        "cols": shell.cols,
-        "rows": shell.rows,
-        "state": "exited" if shell.exited else "running",
-        "cursor": shell.end,
-        "next_cursor": shell.end,
-        "output": "",
-        "truncated": False,
-        "lost_bytes": 0,
-        "exit_code": shell.exit_code if shell.exited else None,
-    }
 
 
 def _name(shell_id: object) -> str:
@@ -334,6 +291,7 @@ _REFUSALS: Refusals = {
         code="shell-not-reading",
         hint="read what it says; a program that is busy or stopped can be sent a signal",
     ),
+    "stopping": lambda *_: ConflictError("the workspace is being stopped", code="workspace-stopped"),
     "exists": lambda subject, _: ConflictError(f"{subject} exists already"),
     "io-error": lambda subject, details: ConflictError(f"{subject}: {details['guest_error']}"),
     "bad-request": lambda subject, details: UsageError(f"{subject}: {details['guest_error']}"),

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from pyro_mcp.agent.messages import OutputStream
-from pyro_mcp.model.redaction import Redactor, StreamRedactor
+from pyro_mcp.model.redacted_stream import StreamRedactor
+from pyro_mcp.model.redaction import Redactor
 
 QUIET_SECONDS = 0.25
 """After so long without output what was held back is let go, unless it is too much like a secret."""
@@ -50,18 +51,35 @@ class Redacted:
         if (redactor := self._streams.get(stream)) is not None:
             redactor.pass_over(data)
 
+    async def frame(self, stream: OutputStream, data: bytes) -> None:
+        """As `add`, for bytes of a guest that sends an empty piece where the next one does not follow the last."""
+        if data:
+            await self.add(stream, data)
+        else:
+            await self.gap(stream)
+
     async def add(self, stream: OutputStream, data: bytes) -> None:
         """The next bytes of `stream`."""
         redactor = self._streams.get(stream)
         if redactor is None:
             await self._emit(stream, data)
             return
-        if (timer := self._timers.pop(stream, None)) is not None:
-            timer.cancel()
+        self._is_not_quiet(stream)
         async with self._locks[stream]:
             await self._pass(stream, redactor.feed(data))
         if redactor.held:
             self._timers[stream] = asyncio.get_running_loop().call_later(QUIET_SECONDS, self._is_quiet, stream)
+
+    async def gap(self, stream: OutputStream) -> None:
+        """What comes next does not follow what came before, or is not the beginning of all."""
+        if (redactor := self._streams.get(stream)) is not None:
+            self._is_not_quiet(stream)
+            async with self._locks[stream]:
+                await self._pass(stream, redactor.gap())
+
+    def _is_not_quiet(self, stream: OutputStream) -> None:
+        if (timer := self._timers.pop(stream, None)) is not None:
+            timer.cancel()
 
     def _is_quiet(self, stream: OutputStream) -> None:
         # A task of its own, which nothing that comes meanwhile cancels: what it passes on must arrive.

@@ -80,6 +80,25 @@ class Needles:
                 at = needle.find(head, at + 1)
         return most
 
+    def broken_off(self, text: bytes, ends: Sequence[int]) -> Iterator[Span]:
+        """Where beginnings of needles, of CUT_BYTES at least, reach to one of `ends`, places in `text`, ascending."""
+        heads = {needle[:CUT_BYTES] for needle in self._all if len(needle) > CUT_BYTES}
+        at = 0
+        while at + CUT_BYTES <= len(text):
+            number = 0
+            if text[at : at + CUT_BYTES] in heads:
+                number = bisect_right(ends, at + self._common(text[at : at + self.longest]))
+            if number and ends[number - 1] >= at + CUT_BYTES:
+                yield at, ends[number - 1]
+                at = ends[number - 1]
+            else:
+                at += 1
+
+    def _common(self, text: bytes) -> int:
+        """How many bytes at the beginning of `text` a needle begins with, too; the most."""
+        after = bisect_right(self._all, text)  # of all needles these two have most in common with it
+        return max(_common(needle, text) for needle in self._all[max(0, after - 1) : after + 1])
+
 
 class _Anchors:
     """Needles by their first `width` bytes, which are two words."""
@@ -114,6 +133,14 @@ class _Anchors:
                     # Not by the offset alone: the text before the word may be another one.
                     if start >= 0 and (needles := self._needles.get(text[start : start + self._width])):
                         yield start, needles
+
+
+def _common(one: bytes, other: bytes) -> int:
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
 
 
 def _everywhere(text: bytes, needle: bytes) -> list[int]:

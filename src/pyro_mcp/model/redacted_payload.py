@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from pyro_mcp.model.workspace import WORKSPACE_PATH
 
@@ -32,35 +33,48 @@ _NAMED_BY_OTHERS = frozenset({"labels", "details"})
 _NAMES_ONLY = frozenset({"secrets"})
 """Keys of what is about values without holding any: their names."""
 
+_CUT_SHORT = frozenset({"skipped"})
+"""Keys of names that are shown up to some length."""
+
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _ID = re.compile(r"(?:ws|vm|sh)-[0-9a-f]{12}")
 _SEPARATOR = "\0"
 
 
-def redacted_payload(value: object, redact: Callable[[str], str]) -> object:
-    """`value` with `redact` applied to all its texts that are not ours. The same object where that changes nothing."""
+class Rules(NamedTuple):
+    """What is done to a text, to a key that is somebody else's, and to what may have been cut short."""
+
+    text: Callable[[str], str]
+    key: Callable[[str], str]
+    cut: Callable[[str], str]
+
+
+def redacted_payload(value: object, rules: Rules) -> object:
+    """`value` with `rules` applied to all its texts that are not ours. The same object where that changes nothing."""
     together = _SEPARATOR.join(_texts(value))
-    return value if redact(together) == together else _redacted(value, redact, theirs=False)
+    cut = any(f"{_SEPARATOR}{key}{_SEPARATOR}" in together for key in _CUT_SHORT)
+    return value if not cut and rules.text(together) == together else _redacted(value, rules, theirs=False)
 
 
-def _redacted(value: object, redact: Callable[[str], str], *, theirs: bool) -> object:
+def _redacted(value: object, rules: Rules, *, theirs: bool) -> object:
     if isinstance(value, str):
-        return redact(value)
+        return rules.text(value)
     if isinstance(value, Mapping):
-        return _object(value, redact, theirs=theirs)
+        return _object(value, rules, theirs=theirs)
     if isinstance(value, list | tuple):
-        return [_redacted(item, redact, theirs=theirs) for item in value]
+        return [_redacted(item, rules, theirs=theirs) for item in value]
     return value
 
 
-def _object(value: Mapping[str, object], redact: Callable[[str], str], *, theirs: bool) -> dict[str, object]:
+def _object(value: Mapping[str, object], rules: Rules, *, theirs: bool) -> dict[str, object]:
     result: dict[str, object] = {}
     for key, item in value.items():
-        shown = key if not theirs and _KEY.fullmatch(key) else _free(redact(key), result)
+        inside = rules._replace(text=rules.cut) if key in _CUT_SHORT else rules
+        shown = key if not theirs and _KEY.fullmatch(key) else _free(rules.key(key), result)
         result[shown] = (
             item
             if _is_ours(key, item, theirs=theirs)
-            else _redacted(item, redact, theirs=theirs or key in _NAMED_BY_OTHERS)
+            else _redacted(item, inside, theirs=theirs or key in _NAMED_BY_OTHERS)
         )
     return result
 

@@ -7,34 +7,31 @@ nobody looks for.
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pyro_mcp.model.needles import Needles, Span, merged
-from pyro_mcp.model.redacted_payload import redacted_payload
-from pyro_mcp.model.spellings import spellings
+from pyro_mcp.model.needles import CUT_BYTES, Needles, Span, merged
+from pyro_mcp.model.redacted_payload import Rules, redacted_payload
+from pyro_mcp.model.spellings import forms
+from pyro_mcp.model.unbroken import LINE_ENDS, sides, unbroken
 
 MARK = b"[REDACTED]"
 """What stands in the place of a value, or of several that overlap or touch."""
 
-QUIET_BYTES = 4
-"""Of what may become a match, fewer bytes than this are let go when a stream falls silent."""
-
-_LINE_ENDS = b"\r\n"
-_LINE_END = re.compile(rb"[\r\n]")
-# A line editor that reaches the last column writes a blank into the next line and goes back to its beginning.
-_WRAP = re.compile(rb" ?\r|\n")
 # With a line break behind each of its bytes, as `fold -w1` writes it to a terminal, a match is three times as long.
 _SPREAD = 3
+# What follows on a text that was cut short: `repr` puts a quotation mark there, `printable` an ellipsis. NUL stands
+# between the texts of a payload.
+_BREAKING_OFF = re.compile(rb"[\"'\0]|\xe2\x80\xa6|\Z")
 
 
 class Redactor:
     """Finds the values it was made of. False where there are none: then nothing is looked at."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        forms = {form for value in values if value for form in spellings(value)}
-        self._needles = Needles(form.translate(None, _LINE_ENDS) for form in forms)
+        self._needles = Needles(form.translate(None, LINE_ENDS) for form in forms(values))
 
     def __bool__(self) -> bool:
         return self._needles.longest > 0
@@ -57,23 +54,39 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """The same for text. Marks that are in it stay as they are, even if a value is part of one."""
-        if not self or len(text) * 4 < self._needles.shortest:
-            return text
-        data = text.encode("utf-8", "surrogatepass")
-        found = list(self._matches(data))
-        if found and (marks := [mark.start() for mark in re.finditer(re.escape(MARK), data)]):
-            found = [span for span in found if not _in_mark(span, marks)]
-        if not found:
-            return text
-        redacted = _without(data, merged(found))
-        try:
-            return redacted.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:  # a match of another encoding began within a character
-            return redacted.decode("utf-8", "replace")
+        return self._redacted(text, self._matches)
+
+    def redact_patch(self, text: str) -> str:
+        """The same for a unified diff: what is spread over lines of one side of it is found, too.
+
+        A hunk is a window. What may be the rest of a value at its beginning, or the beginning of one at its end, is
+        redacted from four bytes on.
+        """
+        return self._redacted(text, lambda data: itertools.chain(self._matches(data), self._in_sides(data)))
+
+    def redact_message(self, text: str) -> str:
+        """The same for what we say ourselves, errors above all, where words of others may have been cut short.
+
+        What may be the beginning of a value is redacted there, from four bytes on: before a quotation mark, an
+        ellipsis, and the end.
+        """
+        return self._redacted(text, lambda data: itertools.chain(self._matches(data), self._broken_off(data)))
 
     def redact_payload(self, value: object) -> object:
         """A JSON-able value without what is secret in its texts (`model/redacted_payload.py`)."""
-        return redacted_payload(value, self.redact_text) if self else value
+        return (
+            redacted_payload(value, Rules(self.redact_text, self.redact_text, self.redact_message)) if self else value
+        )
+
+    def redact_details(self, value: object) -> object:
+        """The same, of texts as `redact_message` takes them."""
+        return (
+            redacted_payload(value, Rules(self.redact_message, self.redact_key, self.redact_message)) if self else value
+        )
+
+    def redact_key(self, key: str) -> str:
+        """A name of something in `redact_details`: a short one may be a value's beginning by chance."""
+        return self.redact_message(key) if key.endswith("…") else self.redact_text(key)
 
     def spans(self, data: bytes) -> list[Span]:
         """Where `data` must not be shown: in order, apart from each other."""
@@ -83,9 +96,9 @@ class Redactor:
         """What at the end of `data` may be the beginning of a match: its length, and that without line breaks."""
         tail = data[-self.context_bytes :] if self else b""
         found = [(0, 0)]
-        for text in self._unbroken(tail, ends=True):
+        for text in unbroken(tail, ends=True):
             if length := self._needles.begun(text.data):
-                found.append((len(tail) - text.origin(len(text.data) - length), length))
+                found.append((len(tail) - text.last(length), length))
         return max(found)
 
     def window(
@@ -100,7 +113,7 @@ class Redactor:
         character or mark; give as much data behind `start`, and `context_bytes` more, and there always is progress.
         """
         spans = self.spans(data)
-        if starts_cut and (cut := self._cut(data)):
+        if starts_cut and (cut := self.cut(data)[0]):
             spans = merged([(0, cut), *spans])
         end = len(data)
         if ends_cut:
@@ -109,112 +122,59 @@ class Redactor:
             end = _character(data, start, end) if within is None else within
         return _shown(data, start, end, spans, len(data) * len(MARK) if limit is None else limit)
 
-    def _cut(self, data: bytes) -> int:
-        """How many bytes at the beginning may be the end of a match."""
+    def cut(self, data: bytes) -> tuple[int, bool]:
+        """How many bytes at the beginning may be the end of a match, and whether more data could change that."""
         head = data[: self.context_bytes]
-        found = [0]
-        for text in self._unbroken(head):
-            if length := self._needles.cut(text.data):
-                found.append(text.origin(length - 1) + 1)
-        return max(found)
+        found, certain = [0], True
+        for text in unbroken(head, ends=True):
+            length = self._needles.cut(text.data)
+            certain &= CUT_BYTES <= len(text.data) != length
+            found.append(min(text.origin(length - 1) + 1, len(head)) if length else 0)
+        return max(found), certain or len(data) >= self.context_bytes
+
+    def _redacted(self, text: str, look: Callable[[bytes], Iterable[Span]]) -> str:
+        if not self or len(text) * 4 < min(self._needles.shortest, CUT_BYTES):
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        found = list(look(data))
+        if found and (marks := [mark.start() for mark in re.finditer(re.escape(MARK), data)]):
+            found = [span for span in found if not _in_mark(span, marks)]
+        if not found:
+            return text
+        redacted = _without(data, merged(found))
+        try:
+            return redacted.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:  # a match of another encoding began within a character
+            return redacted.decode("utf-8", "replace")
 
     def _matches(self, data: bytes) -> Iterator[Span]:
-        for text in self._unbroken(data):
+        for text in unbroken(data) if self else ():
             for start, end in self._needles.matches(text.data):
                 yield text.origin(start), text.origin(end - 1) + 1
 
-    def _unbroken(self, data: bytes, *, ends: bool = False) -> Iterator[_Unbroken]:
-        """`data` without line breaks, in the two ways in which that can be understood. `ends`: more may follow."""
-        if not self:
-            return
-        yield _Unbroken(data, data.translate(None, _LINE_ENDS), _LINE_END)
-        if b" \r" in data or (ends and data.endswith(b" ")):
-            wrapped = data + b"\r" if ends else data
-            yield _Unbroken(wrapped, _WRAP.sub(b"", wrapped), _WRAP)
+    def _in_sides(self, patch: bytes) -> Iterator[Span]:
+        for text, offset, starts_cut in sides(patch):
+            found = self._needles.matches(text.data)
+            found.append((0, self._needles.cut(text.data) if starts_cut else 0))
+            if (begun := self._needles.begun(text.data)) >= CUT_BYTES:
+                found.append((len(text.data) - begun, len(text.data)))
+            for start, end in found:
+                if start < end:
+                    yield offset + text.origin(start), offset + text.origin(end - 1) + 1
 
-
-class StreamRedactor:
-    """The same for a stream, of which nothing is shown before it is certain that it is not part of a match."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        # From the first byte on that may be the beginning of a match: what came, how much of it was given out, and how
-        # far a match reaches into it that began before it. And whether a mark was given out last.
-        self._data = b""
-        self._given = 0
-        self._covered = 0
-        self._marked = False
-
-    @property
-    def held(self) -> int:
-        """How many bytes are held back."""
-        return len(self._data) - self._given
-
-    def feed(self, data: bytes) -> bytes:
-        """What can be shown now that `data` has come."""
-        if not self._redactor:
-            return data
-        self._data += data
-        begun = len(self._data) - self._redactor.begun(self._data)[0]
-        return self._give(begun, begun)
-
-    def pass_over(self, data: bytes) -> None:
-        """`data` went before, and is not shown: what comes next may be the rest of a match that has begun in it."""
-        self._data += data
-        self._give(len(self._data), len(self._data) - self._redactor.begun(self._data)[0])
-        self._marked = False
-
-    def flush(self, final: bool) -> bytes:
-        """What else can be shown now that the stream has ended (`final`), or has been quiet for a while.
-
-        A quiet one lets go of what is held only where that is the beginning of very little of a value; should it turn
-        out to be one indeed, the rest is redacted. Called again in the same silence it gives nothing.
-        """
-        begun, length = (0, 0) if final else self._redactor.begun(self._data)
-        if length >= QUIET_BYTES:
-            return b""
-        return self._give(len(self._data), len(self._data) - begun)
-
-    def _give(self, end: int, begun: int) -> bytes:
-        """What stands up to `end` and was not given out; what stands from `begun` on may still become a match."""
-        spans = merged([(0, self._covered), *self._redactor.spans(self._data)])
-        end = max(self._given, end)
-        shown = []
-        for start, stop, secret in _segments(self._given, end, spans):
-            if not secret:
-                shown.append(self._data[start:stop])
-            elif start > self._given or not self._marked:
-                shown.append(MARK)
-            self._marked = secret
-        covered = max([self._covered, *(stop for start, stop in spans if start < begun)])
-        self._data, self._given, self._covered = self._data[begun:], end - begun, max(0, covered - begun)
-        return b"".join(shown)
-
-
-class _Unbroken:
-    """A text without line breaks, and where its bytes were in the text with them."""
-
-    def __init__(self, origin: bytes, data: bytes, breaks: re.Pattern[bytes]) -> None:
-        self.data = data
-        self._origin = origin
-        self._breaks = breaks
-        # How many bytes of `data` stand before each byte that was left out.
-        self._before: list[int] | None = [] if len(origin) == len(data) else None
-
-    def origin(self, index: int) -> int:
-        """Where the byte at `index` of `data` was."""
-        if self._before is None:
-            left_out = (at for found in self._breaks.finditer(self._origin) for at in range(*found.span()))
-            self._before = [at - number for number, at in enumerate(left_out)]
-        return index + bisect_right(self._before, index)
+    def _broken_off(self, data: bytes) -> Iterator[Span]:
+        for text in unbroken(data):
+            ends = [end.start() for end in _BREAKING_OFF.finditer(text.data)]
+            for start, end in self._needles.broken_off(text.data, ends):
+                yield text.origin(start), text.origin(end - 1) + 1
 
 
 def _without(data: bytes, spans: Sequence[Span]) -> bytes:
-    segments = _segments(0, len(data), spans)
-    return b"".join(MARK if secret else data[start:end] for start, end, secret in segments)
+    pieces = segments(0, len(data), spans)
+    return b"".join(MARK if secret else data[start:end] for start, end, secret in pieces)
 
 
-def _segments(start: int, end: int, spans: Iterable[Span]) -> Iterator[tuple[int, int, bool]]:
+def segments(start: int, end: int, spans: Iterable[Span]) -> Iterator[tuple[int, int, bool]]:
     """From `start` to `end`, what is in one of `spans`, which are in order and apart, and what is between them."""
     for begin, stop in spans:
         if stop <= start or begin >= end:
@@ -231,7 +191,7 @@ def _shown(data: bytes, start: int, end: int, spans: Iterable[Span], limit: int)
     """At most `limit` bytes that stand for what is between `start` and `end`, and for how much of it they stand."""
     shown: list[bytes] = []
     at = start
-    for begin, stop, secret in _segments(start, end, spans):
+    for begin, stop, secret in segments(start, end, spans):
         behind = stop
         if secret:
             if shown and limit < len(MARK):

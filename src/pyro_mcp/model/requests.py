@@ -146,13 +146,18 @@ def require_labels(value: object) -> dict[str, str]:
     """Keys are identifiers, values texts of at most 256 characters; at most 64 of them."""
     if not isinstance(value, dict):
         raise UsageError("labels must be an object of texts")
-    if len(value) > _LABELS:
-        raise UsageError(f"there are {len(value)} labels; at most {_LABELS} can be given")
-    for key, text in value.items():
+    for key, text in require_few_labels(value).items():
         require_identifier("a label's key", key)
         if not isinstance(text, str) or len(text) > _LABEL_CHARACTERS or not _storable(text):
             raise UsageError(f"the label {key} must be a text of at most {_LABEL_CHARACTERS} characters")
     return dict(value)
+
+
+def require_few_labels(labels: dict[str, str]) -> dict[str, str]:
+    """At most 64."""
+    if len(labels) > _LABELS:
+        raise UsageError(f"there are {len(labels)} labels; at most {_LABELS} can be given")
+    return labels
 
 
 def require_title(value: object) -> str:

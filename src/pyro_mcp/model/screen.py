@@ -17,6 +17,8 @@ ROWS = 100
 _TAB = 8
 # All cells together that hold nothing of what was written: gaps, insertions, repetitions.
 _BLANKS = 1 << 20
+# All lines together that nobody has written: jumps downwards, insertions.
+_LINES = 1 << 16
 _MARKS = 8
 """Combining characters on one other."""
 
@@ -53,6 +55,7 @@ class Screen:
         self._columns = min(columns, MOST_COLUMNS) if columns > 0 else MOST_COLUMNS
         self._rows = min(rows, ROWS * 10) if rows > 0 else ROWS
         self._blanks = _BLANKS
+        self._spare_lines = _LINES
         self._last = ""
         self._region = (0, self._rows - 1)
         self._saved = (0, 0)
@@ -74,10 +77,11 @@ class Screen:
         """Write printable characters at the cursor."""
         self._last = text[-1]
         if text.isascii():
-            while text:
+            at = 0
+            while at < len(text):
                 room = self._room()
-                self._write(list(text[:room]))
-                text = text[room:]
+                self._write(list(text[at : at + room]))
+                at += room
             return
         for character in text:
             width = _width(character)
@@ -128,9 +132,9 @@ class Screen:
 
     def to(self, *, row: int | None = None, column: int | None = None) -> None:
         if row is not None:
-            self._row = min(row, self._rows - 1)
-            while len(self._lines) <= self._row:
-                self._lines.append(_Line())
+            row = min(row, self._rows - 1)
+            self._lines += self._empty_lines(row + 1 - len(self._lines))
+            self._row = min(row, len(self._lines) - 1)
         if column is not None:
             self._column = min(column, self._columns - 1)
 
@@ -199,9 +203,8 @@ class Screen:
             self._squeeze_in([" "] * self._take(min(count, self._columns - self._column)))
 
     def insert_lines(self, count: int) -> None:
-        count = min(count, self._rows - self._row)
         self._line.wrapped = False
-        self._lines[self._row : self._row] = [_Line() for _ in range(count)]
+        self._lines[self._row : self._row] = self._empty_lines(min(count, self._rows - self._row))
         del self._lines[self._rows :]
 
     def delete_lines(self, count: int) -> None:
@@ -262,6 +265,12 @@ class Screen:
         """Make the line as long as that, while there are blanks."""
         cells = self._line.cells
         cells += " " * self._take(max(0, column - len(cells)))
+
+    def _empty_lines(self, count: int) -> list[_Line]:
+        """So many lines, or what is left of them."""
+        taken = max(0, min(count, self._spare_lines))
+        self._spare_lines -= taken
+        return [_Line() for _ in range(taken)]
 
     def _take(self, count: int) -> int:
         """So many blanks, or what is left of them."""

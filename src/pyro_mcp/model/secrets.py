@@ -93,7 +93,7 @@ def require_secret_env(value: object, env: Iterable[str] = ()) -> dict[str, str]
                 hint="programs are found and started by what is in it; take another name",
             )
         if variable in taken:
-            raise UsageError(f"the variable {variable[:64]} is given twice")
+            raise UsageError(f"the variable {variable[:64]!r} is given twice")
         taken.add(variable)
     return dict(value)
 

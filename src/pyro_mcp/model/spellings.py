@@ -11,14 +11,22 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
+
+from pyro_mcp.model.printable import printable
 
 ENCODED_BYTES = 4
 """Texts shorter than this are looked for as they are only: their encoded forms would be found everywhere."""
 
 LINE_BYTES = 8
 """The lines of a text that has several are looked for by themselves from this length on."""
+
+LINES_IN_ALL_FORMS, LINES = 1_000, 10_000
+"""Of all values together so many lines are looked for in every form, and so many as they are."""
+
+ALL_FORMS_BYTES = 32 << 20
+"""Once the forms of all values together are larger than this, what is left is looked for as it is only."""
 
 BASE64_CHARACTERS = 6
 """The shortest piece of base64 that is looked for."""
@@ -37,10 +45,32 @@ _ANSI_C |= {"\t": "\\t", "\v": "\\v"}
 
 def spellings(value: str) -> set[bytes]:
     """Every form of `value`, of it without blanks around it, and of its lines."""
-    texts = {value, value.strip()}
-    if len(lines := _ENDS_OF_LINES.split(value.strip())) > 1:
-        texts |= {line.strip() for line in lines if len(_bytes(line.strip())) >= LINE_BYTES}
-    return {form for text in texts for form in _forms(text)}
+    return {form for text in itertools.chain(_wholes(value), _lines(value)) for form in _forms(text)}
+
+
+def forms(values: Iterable[str]) -> set[bytes]:
+    """Those of all `values` together, within bounds: short values come before long ones, and values before lines."""
+    ordered = sorted(filter(None, values), key=len)
+    found, left = set[bytes](), ALL_FORMS_BYTES
+    lines = dict.fromkeys(line for value in ordered for line in _lines(value))
+    texts = [text for value in ordered for text in _wholes(value)]
+    texts += itertools.islice(lines, LINES_IN_ALL_FORMS)
+    for text in texts:
+        found.add(_bytes(text))
+        if left > 0:
+            more = set(_forms(text)) - found
+            left -= sum(map(len, more))
+            found |= more
+    return found.union(map(_bytes, itertools.islice(lines, LINES)))
+
+
+def _wholes(value: str) -> Iterable[str]:
+    return dict.fromkeys((value, value.strip()))
+
+
+def _lines(value: str) -> Iterator[str]:
+    lines = [line.strip() for line in _ENDS_OF_LINES.split(value.strip())]
+    return (line for line in lines if len(lines) > 1 and len(_bytes(line)) >= LINE_BYTES)
 
 
 def _forms(text: str) -> Iterator[bytes]:
@@ -49,8 +79,12 @@ def _forms(text: str) -> Iterator[bytes]:
     if len(data) < ENCODED_BYTES:
         return
     yield from _base64(data)
-    yield from (data.hex().encode(), data.hex().upper().encode())
-    yield text.encode("utf-16-le", "surrogatepass")
+    for digits in (data.hex(), data.hex(" ")):
+        yield from (digits.encode(), digits.upper().encode())
+    for encoding in ("utf-16-le", "utf-16-be"):
+        yield text.encode(encoding, "surrogatepass")
+    if not text.isprintable():
+        yield _bytes(printable(text, len(text)))
     for form in itertools.chain(_percent(data), _json(text), _markup(text), _escaped(text), _shell(text)):
         yield _bytes(form)
 

@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 
 from pyro_mcp.model.screen import Screen
 
+SEQUENCE_BYTES = 4096
+"""A control sequence that is longer is no longer waited for as a whole."""
+
 _DIGITS = 5
 """More of a parameter say no more than these: it is larger than any screen."""
 
@@ -26,6 +29,20 @@ _TOKEN = re.compile(
     r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x18\x1a\x1b\x9c]*(?:[\x18\x1a\x9c]|\x1b\\|(?=\x1b)|\Z)"
     r"|\x1b(?P<escape>[ -/]*[0-~]?)"
     r"|(?P<control>[\x00-\x1f\x7f-\x9f])",
+)
+
+# The same in bytes: one that stands at the end and may go on, and one at the beginning as far as it goes.
+_OPEN = re.compile(
+    rb"(?:(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*"
+    rb"|(?:\x1b\]|\xc2\x9d)[^\x07\x18\x1a\x1b]*\x1b?"
+    rb"|(?:\x1b[PX^_]|\xc2[\x90\x98\x9e\x9f])[^\x18\x1a\x1b]*\x1b?"
+    rb"|\x1b[ -/]*|\xc2)\Z"
+)
+_WHOLE = re.compile(
+    rb"(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*[@-~]?"
+    rb"|(?:\x1b\]|\xc2\x9d)[^\x07\x18\x1a\x1b]*(?:[\x07\x18\x1a]|\x1b\\)?"
+    rb"|(?:\x1b[PX^_]|\xc2[\x90\x98\x9e\x9f])[^\x18\x1a\x1b]*(?:[\x18\x1a]|\x1b\\)?"
+    rb"|\x1b[ -/]*[0-~]?"
 )
 
 _Action = Callable[[Screen], None]
@@ -93,6 +110,18 @@ def plain(data: bytes, columns: int = 0, rows: int = 0) -> str:
     for token in _TOKEN.finditer(data.decode("utf-8", "replace")):
         terminal.take(token)
     return terminal.screen.text()
+
+
+def before_open_sequence(data: bytes) -> int:
+    """How much of `data` stands before a control sequence that its end may have cut; all of it, if there is none."""
+    found = _OPEN.search(data, max(0, len(data) - SEQUENCE_BYTES))
+    return found.start() if found else len(data)
+
+
+def first_sequence(data: bytes) -> int:
+    """How long the control sequence is with which `data` begins; 0 if it begins with none."""
+    found = _WHOLE.match(data, 0, SEQUENCE_BYTES)
+    return found.end() if found else 0
 
 
 class _Terminal:

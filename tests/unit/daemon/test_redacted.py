@@ -128,6 +128,19 @@ async def test_errors_are_redacted_and_keep_their_kind(secrets: Secrets, log: io
     assert CANARY not in log.getvalue()
 
 
+async def test_words_that_an_error_cut_short_are_redacted_too(secrets: Secrets, log: io.StringIO) -> None:
+    error = UsageError(
+        f"there is no {CANARY[:12]!r}",
+        details={"console": f"a {CANARY[:9]}…\nb", "reason": "x", CANARY[:9]: 1},
+    )
+    frames, said = await asked(secrets, fails(error))
+    shown = frames[Kind.ERROR]
+    assert isinstance(shown, dict)
+    assert shown["error"] == "there is no '[REDACTED]'"
+    assert shown["details"] == {"console": "a [REDACTED]…\nb", "reason": "x", CANARY[:9]: 1}
+    assert CANARY[:12] not in said.decode(errors="replace") + log.getvalue()
+
+
 async def test_an_error_has_nothing_behind_it_that_knows_a_value(secrets: Secrets) -> None:
     with pytest.raises(PyroError) as failed:
         await redacted(secrets, Redaction(), "x", {"workspace_id": ONE}, fails(UsageError(CANARY), ValueError(CANARY)))

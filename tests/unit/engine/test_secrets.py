@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import dataclasses
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from pyro_mcp.engine.secrets import Secrets
 from pyro_mcp.errors import HostError, NotFoundError, UsageError
 from pyro_mcp.model.record import EndReason
+from pyro_mcp.model.redaction import Redactor
 from pyro_mcp.model.workspace import Seed, SeedMode, WorkspaceRecord, WorkspaceState
 from pyro_mcp.state.database import Database
 from pyro_mcp.state.workspaces import WorkspaceTable
@@ -96,6 +100,52 @@ async def test_another_daemon_finds_them_again(secrets: Secrets, table: Workspac
     later.load()
     assert later.redact(CANARY) == "[REDACTED]"
     assert Secrets(table, tmp_path / "workspaces").redactor(ONE).redact_text(CANARY) == "[REDACTED]"
+
+
+def slow(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Redactors take long from now on: one is being made, and it may go on."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Redactor):
+        def __init__(self, values: Iterable[str]) -> None:
+            begun.set()
+            assert go_on.wait(10)
+            super().__init__(values)
+
+    monkeypatch.setattr("pyro_mcp.engine.secrets.Redactor", Slow)
+    return begun, go_on
+
+
+async def test_nothing_is_said_before_all_values_are_known(
+    secrets: Secrets, table: WorkspaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(secrets, table, ONE, A=CANARY)
+    begun, go_on = slow(monkeypatch)
+    later = Secrets(table, tmp_path / "workspaces")
+    later.load()  # returns, though nothing is known
+    assert begun.wait(10)
+    for text in (CANARY, base64.b64encode(CANARY.encode()).decode(), "anything"):
+        assert later.redact(text) == "[REDACTED] (secrets were still being read)"
+    asking = asyncio.create_task(later.known(ONE))
+    await asyncio.wait({asking}, timeout=0.05)
+    assert not asking.done()  # and nobody else has to wait for it
+    go_on.set()
+    assert (await asking).redact_text(CANARY) == "[REDACTED]"
+    assert later.redact(f"it is {CANARY}") == "it is [REDACTED]"
+    assert await later.known(ONE) is later.redactor(ONE)
+
+
+async def test_a_workspace_that_goes_while_its_values_are_read_is_forgotten(
+    secrets: Secrets, table: WorkspaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(secrets, table, ONE, A=CANARY)
+    begun, go_on = slow(monkeypatch)
+    later = Secrets(table, tmp_path / "workspaces")
+    later.load()
+    assert begun.wait(10)
+    later.forget(ONE)
+    go_on.set()
+    assert later.redact(CANARY) == CANARY
 
 
 async def test_they_become_variables_by_name(secrets: Secrets, table: WorkspaceTable) -> None:

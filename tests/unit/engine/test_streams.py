@@ -101,3 +101,33 @@ async def test_an_error_drops_what_is_held_back() -> None:
     with pytest.raises(ZeroDivisionError):
         await broken_off()
     assert receiver.got[OUT] == b"a "
+
+
+async def test_neither_side_of_a_gap_shows_a_part_of_a_secret() -> None:
+    receiver = Receiver()
+    async with Redacted(Redactor([SECRET]), receiver) as output:
+        await output.frame(OUT, b"")
+        await output.frame(OUT, b"horse. correct-")
+        await output.frame(ERR, b"correct")
+        await output.frame(OUT, b"")
+        await output.frame(OUT, b"rect-horse.")
+    assert receiver.got == {OUT: b"[REDACTED]. [REDACTED].", ERR: b"correct"}
+
+
+async def test_what_a_gap_let_go_is_not_let_go_again() -> None:
+    receiver = Receiver()
+    async with Redacted(Redactor([SECRET]), receiver) as output:
+        await output.add(OUT, b"$ co")
+        await output.gap(OUT)
+        assert receiver.got[OUT] == b"$ co"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(QUIET_SECONDS * 2):
+                await asyncio.Event().wait()
+    assert receiver.got[OUT] == b"$ co"
+
+
+async def test_without_secrets_a_gap_is_nothing() -> None:
+    receiver = Receiver()
+    async with Redacted(Redactor(), receiver) as output:
+        await output.frame(OUT, b"")
+        assert receiver.times == []

@@ -166,7 +166,7 @@ def test_secret_env_is_an_object_of_texts(wrong: object) -> None:
 
 def test_no_variable_is_given_twice() -> None:
     for secret_env, env in (({"A": "X", "B": "X"}, {}), ({"A": "X"}, {"X": "plain"})):
-        with pytest.raises(UsageError, match="X is given twice"):
+        with pytest.raises(UsageError, match="'X' is given twice"):
             require_secret_env(secret_env, env)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyro_mcp.model.terminal import plain
+from pyro_mcp.model.terminal import SEQUENCE_BYTES, before_open_sequence, first_sequence, plain
 from tests.unit.model import terminal_samples as samples
 
 
@@ -191,6 +191,8 @@ def test_long_lines_are_kept_whole_and_far_columns_are_bounded() -> None:
         "x\x1b[9999G\x1b[1K\x1b[9999@\x1b[9999P\x1b[9999X",
         "\x1b[2J\x1b[9999;9999Hx",
         "\x1b[9999L",
+        "\x1b[9999H\x1b[J\x1b[H\x1b[J",
+        "a",
         "\x1b[9999M\n",
         "\t",
         "\t\n",
@@ -203,12 +205,36 @@ def test_long_lines_are_kept_whole_and_far_columns_are_bounded() -> None:
         "\x1b[3;5r\n\n\n",
     ],
 )
-def test_no_sequence_costs_much_time_or_space(piece: str) -> None:
+@pytest.mark.parametrize("size", [(0, 0), (1, 1000)], ids=str)
+def test_no_sequence_costs_much_time_or_space(piece: str, size: tuple[int, int]) -> None:
     text = piece * (200_000 // len(piece))
     began = time.perf_counter()
-    seen = shown(text)
+    seen = shown(text, *size)
     assert time.perf_counter() - began < 8
     assert len(seen) <= 8 * len(text) + (2 << 20)
+
+
+SEQUENCES = (
+    "\x1b[1;31m", "\x1b[?25l", "\x1b[0 q", "\x9b0m", "\x1b]0;title\x07", "\x1b]8;;x\x1b\\", "\x9dé\x1b\\",
+    "\x1bPq#1\x1b\\", "\x1b(B", "\x1b=",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES, ids=repr)
+def test_a_sequence_that_is_cut_is_known_by_its_beginning(sequence: str) -> None:
+    whole = sequence.encode()
+    assert first_sequence(whole + b"text") == len(whole)
+    assert before_open_sequence(b"text" + whole) == len(b"text" + whole)
+    for length in range(1, len(whole)):
+        assert before_open_sequence(b"text" + whole[:length]) == 4, whole[:length]
+    assert before_open_sequence(whole[:1] + b"\n" + whole[:1]) == 2
+
+
+def test_what_is_no_sequence_is_not_waited_for() -> None:
+    assert first_sequence(b"text") == first_sequence(b"") == 0
+    for data in (b"", b"text", b"a\r", b"\x1b[1\n", "é".encode()):
+        assert before_open_sequence(data) == len(data)
+    assert before_open_sequence(b"\x1b]" + b"x" * SEQUENCE_BYTES) == SEQUENCE_BYTES + 2
 
 
 def test_a_sequence_of_many_megabytes_is_left_out() -> None:
