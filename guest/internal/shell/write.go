@@ -84,6 +84,10 @@ func (w *writer) put(terminal *os.File, p []byte) (int, error) {
 		if err := w.ctx.Err(); err != nil {
 			return written, err
 		}
+		// A terminal that nobody has open takes what is written to it, at times.
+		if w.shell.State().Exited {
+			return written, errEnded
+		}
 		n, err := terminal.Write(p[written:])
 		written += n
 		w.shell.wrote()
