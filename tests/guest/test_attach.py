@@ -242,7 +242,7 @@ def test_the_death_of_the_daemon_gives_the_terminal_back(own_pyro: Installation)
     ("verb", "seen"),
     # Who stops a workspace shuts its guest down, which ends its processes: the shell has an end of its own.
     [
-        ("stop", "status=137"),
+        ("stop", "status=129"),
         ("reset", r"\[error\] .* was reset.*\nstatus=1$"),
         ("delete", r"\[error\] .* was deleted.*\nstatus=1$"),
     ],
