@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/apart"
 )
 
 // copied copies and wants it to succeed.
@@ -35,7 +37,7 @@ func TestATreeOfAnOrdinaryUserIsCopiedAsItIs(t *testing.T) {
 }
 
 func TestATreeOfRootComesThroughDescriptorsOntoADiskAsItIs(t *testing.T) {
-	if !inNamespace(t) {
+	if !apart.Run(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	from, to := disk(t, 64), disk(t, 64)
@@ -54,7 +56,7 @@ func TestATreeOfRootComesThroughDescriptorsOntoADiskAsItIs(t *testing.T) {
 }
 
 func TestWhatIsMountedIsCopiedButTheKernelsOwnAndTheDestination(t *testing.T) {
-	if !inNamespace(t) {
+	if !apart.Run(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	layers, to, workspace := t.TempDir(), disk(t, 64), disk(t, 64)
@@ -98,7 +100,7 @@ func TestWhatIsMountedIsCopiedButTheKernelsOwnAndTheDestination(t *testing.T) {
 }
 
 func TestAFullDestinationIsToldWithThePath(t *testing.T) {
-	if !inNamespace(t) {
+	if !apart.Run(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	from := t.TempDir()

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -14,31 +13,6 @@ import (
 	"syscall"
 	"testing"
 )
-
-// inNamespace runs the test in a process of its own with mounts of its own. It returns true in there.
-func inNamespace(t *testing.T) bool {
-	t.Helper()
-	const inside = "PYRO_TEST_IN_NAMESPACE"
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may mount, and make devices and attributes of the system")
-	}
-	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), inside+"=1")
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	out, err := command.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		t.Skip("a mount namespace is refused here: ", err)
-	case err != nil:
-		t.Fatalf("%v\n%s", err, out)
-	case bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("%s", out)
-	}
-	return false
-}
 
 func must(t *testing.T, errs ...error) {
 	t.Helper()

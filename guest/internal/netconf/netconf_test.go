@@ -1,7 +1,6 @@
 package netconf
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
 	"os"
@@ -11,35 +10,17 @@ import (
 	"syscall"
 	"testing"
 
+	"pyro.local/guest/internal/apart"
 	"pyro.local/guest/internal/etc"
 )
 
-// alone runs the test again in a network of its own, where it returns true. It skips the test where that is refused.
-func alone(t *testing.T) bool {
+// inNetwork runs the test again in a network of its own, where it returns true.
+func inNetwork(t *testing.T) bool {
 	t.Helper()
-	const inside = "PYRO_TEST_IN_NETWORK"
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may make a network")
-	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("there is no ip to make interfaces with")
 	}
-	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), inside+"=1")
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
-	out, err := command.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		t.Skip("a network is refused here: ", err)
-	case err != nil:
-		t.Fatalf("%v\n%s", err, out)
-	case bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("%s", out)
-	}
-	return false
+	return apart.Run(t, syscall.CLONE_NEWNET)
 }
 
 // ip runs the program, which knows nothing of this package.
@@ -71,7 +52,7 @@ func config(address, gateway, nameserver string, mtu int) *Config {
 var usual = config("10.0.2.15/24", "10.0.2.2", "10.0.2.3", 1400)
 
 func TestTheInterfaceGetsItsPlace(t *testing.T) {
-	if !alone(t) {
+	if !inNetwork(t) {
 		return
 	}
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("0"), 0) // as machines have it, if at all
@@ -119,7 +100,7 @@ func expect(t *testing.T, address, way, network, mtu string) {
 }
 
 func TestThereMustBeOneInterface(t *testing.T) {
-	if !alone(t) {
+	if !inNetwork(t) {
 		return
 	}
 	if err := usual.Apply(); err != ErrNoInterface {

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -23,6 +23,7 @@ from pyro_mcp.engine.secrets import Secrets
 from pyro_mcp.engine.service_logs import Logs, read_logs
 from pyro_mcp.engine.service_payloads import service_payload
 from pyro_mcp.engine.sink import Sink
+from pyro_mcp.engine.undoing import undo
 from pyro_mcp.engine.workspaces import Workspaces
 from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError, UsageError
 from pyro_mcp.machines.machine import Machine
@@ -39,7 +40,6 @@ GRACE_SECONDS = 10.0
 
 _REASON_CHARACTERS = 200
 _NOTICE_SECONDS = 5.0
-_BREAK_OFF_SECONDS = 10.0
 _BROKEN_OFF = "its start was broken off"
 # Of a service that could not be started, or was not ready: what the guest calls it, and whether it had started.
 _NEVER_READY = frozenset({"not-ready", "ended", "not-found", "not-executable"})
@@ -260,7 +260,7 @@ class Services:
             )
         except BaseException as error:
             if not (isinstance(error, GuestError) and "guest_code" in error.details):
-                await asyncio.shield(_break_off(machine, service.name))
+                await undo(machine, "service/stop", {"service": service.name, "grace_ms": 0})
             reason = self._secrets.redactor(service.workspace_id).redact_message(_why(error))
             self._table.end(service, ServiceState.FAILED, now=time.time(), exit_code=_code(error), reason=reason)
             if isinstance(error, GuestError) and error.details.get("guest_code") in _NEVER_READY:
@@ -339,13 +339,6 @@ async def _result(work: Work, on_pid: Callable[[int], None]) -> Mapping[str, obj
     while (frame := await work.frame()) is not None:
         on_pid(parse_started(parse_object(frame[1], frame[0].name)).pid)
     return await work.result()
-
-
-async def _break_off(machine: Machine, name: str) -> None:
-    """End what may have been started although nobody heard of it: the word of it may be under way."""
-    with suppress(PyroError, TimeoutError):
-        async with asyncio.timeout(_BREAK_OFF_SECONDS):
-            await _told(machine, "service/stop", {"service": name, "grace_ms": 0}, patience_seconds=0)
 
 
 async def _close(ports: Sequence[Port]) -> None:

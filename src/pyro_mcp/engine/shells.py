@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import secrets as randomness
 import signal
@@ -18,8 +16,9 @@ from pyro_mcp.engine.shell_view import Reading, ShellState, parse_state, shell_p
 from pyro_mcp.engine.sink import Sink
 from pyro_mcp.engine.streams import Redacted
 from pyro_mcp.engine.threads import in_thread
+from pyro_mcp.engine.undoing import undo
 from pyro_mcp.engine.workspaces import Workspaces
-from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, PyroError, UsageError
+from pyro_mcp.errors import ConflictError, GuestError, NotFoundError, UsageError
 from pyro_mcp.machines.machine import Machine
 from pyro_mcp.model.living_payloads import ShellPayload, ShellWritePayload
 from pyro_mcp.model.redaction import Redactor
@@ -37,7 +36,6 @@ _BUSY_MS = 30_000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATIENCE_SECONDS = 60.0
 _OUTPUT = (BodyKind.STDOUT,)
-_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Shells:
                 try:
                     await _open_first(machine, parameters)
                 except BaseException:
-                    await _make_sure_it_is_closed(machine, shell_id)
+                    await undo(machine, "shell/close", {"shell": shell_id})
                     raise
             state = ShellState(opening.cwd, opening.cols, opening.rows, False, 0, 0, 0, 0, 0)
             return shell_payload(record.workspace_id, shell_id, state)
@@ -202,22 +200,6 @@ async def _open_first(machine: Machine, parameters: Mapping[str, object]) -> Non
         except GuestError as error:
             if error.details.get("guest_code") != "not-found" or argv == _SHELLS[-1]:
                 raise
-
-
-async def _make_sure_it_is_closed(machine: Machine, name: str) -> None:
-    """Whoever asked for a shell is not told of it: nobody else could end it. The guest may have made it or not."""
-
-    async def close() -> None:
-        with contextlib.suppress(PyroError, OSError):
-            async with asyncio.timeout(_CLOSE_SECONDS), machine.ask("shell/close", {"shell": name}) as work:
-                await work.result()
-
-    closing = asyncio.create_task(close())
-    try:
-        await asyncio.shield(closing)
-    except asyncio.CancelledError:
-        await asyncio.wait({closing})
-        raise
 
 
 async def _before(machine: Machine, name: str, cursor: int | None, redactor: Redactor) -> tuple[int, bytes, bool]:

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"pyro.local/guest/internal/apart"
 )
 
 // port is one of the two that the kernel has to give in the network of MeetsNoOne.
@@ -17,7 +19,7 @@ const port = 40000
 // connects, having no other. Each time it must be refused, and the port must be free afterwards.
 func MeetsNoOne(t *testing.T, connect func(port int) error, refused error) {
 	t.Helper()
-	if !inNetwork(t) {
+	if !apart.Run(t, syscall.CLONE_NEWNET) {
 		return
 	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
@@ -40,25 +42,4 @@ func MeetsNoOne(t *testing.T, connect func(port int) error, refused error) {
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Error("the port is taken: ", err)
 	}
-}
-
-// inNetwork runs the test again in a network of its own, where it returns true.
-func inNetwork(t *testing.T) bool {
-	t.Helper()
-	const inside = "PYRO_TEST_IN_NETWORK"
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may make a network")
-	}
-	command := exec.Command("/proc/self/exe", "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), inside+"=1")
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
-	if out, err := command.CombinedOutput(); errors.Is(err, syscall.EPERM) {
-		t.Skip("a network is refused here: ", err)
-	} else if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return false
 }
